@@ -1,0 +1,28 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters that turn inventory variables into module options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def lab_nodes(names: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One mapping for each host: name, address, packages and limits, as the container modules take them."""
+    return [{
+        "name": name,
+        "address": hostvars[name]["testbed_address"],
+        "packages": hostvars[name]["testbed_packages"],
+        "memory_bytes": hostvars[name]["testbed_memory_bytes"],
+        "cpus": hostvars[name]["testbed_cpus"],
+        "pids": hostvars[name]["testbed_pids"],
+    } for name in names]
+
+
+class FilterModule:
+    """Filters of this file."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"lab_nodes": lab_nodes}

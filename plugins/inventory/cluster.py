@@ -1,0 +1,134 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Inventory source: a short description of a cluster."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: cluster
+short_description: Hosts and groups from a short description of a cluster
+version_added: 0.1.0
+author: Foundation Testbed contributors (@foundation)
+description:
+  - Reads a file named C(cluster.yml) and expands it into nodes, observers, addresses and groups.
+  - Groups are C(nodes), C(observers), one for each application and one for the provider (C(provider_container)).
+  - Every mistake is one line that names file, key, what was given and what is allowed.
+requirements:
+  - netaddr
+  - pydantic
+options:
+  plugin:
+    description: Marks the file as a source for this plugin.
+    type: str
+    required: true
+    choices: [foundation.testbed.cluster]
+  testbed_id:
+    description: Name of this testbed, at most 11 characters; enrolment, bridge and state folder carry it.
+    type: str
+    required: true
+  provider:
+    description: How nodes come to be.
+    type: str
+    default: container
+    choices: [container]
+  node_count:
+    description: Number of nodes, at least 2.
+    type: int
+    required: true
+  topology:
+    description: Which nodes share a link.
+    type: str
+    default: mesh
+    choices: [ring, star, mesh, custom]
+  partition_tolerance:
+    description: Whether the systems on this cluster are meant to live through a partition; recorded in the report.
+    type: bool
+    default: true
+  subnet:
+    description: IPv4 network of the nodes, which must be free on this machine.
+    type: str
+    required: true
+  applications:
+    description: Systems that every node runs unless it says otherwise; each is the name of a role with a C(system.yml).
+    type: list
+    elements: str
+    default: []
+  resource_limits:
+    description: Limits of every node, C(memory) (such as C(512M)), C(cpus) and C(pids).
+    type: dict
+    default: {}
+  network_latency:
+    description: Latency of every link, C(min), C(max) and C(unit) (microsecond, millisecond or second).
+    type: dict
+  nodes:
+    description:
+      - Nodes that differ from the rest, each with C(name) and, where wanted, C(applications), C(config_overrides)
+        (variables of that host) and C(resource_limits).
+      - Nodes that are not listed are named n1, n2 and so on, up to O(node_count).
+    type: list
+    elements: dict
+    default: []
+  observer_count:
+    description: Number of extra nodes that run the load.
+    type: int
+    default: 1
+  observer_resource_limits:
+    description: Limits of every observer.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+# inventories/local/cluster.yml: five nodes with etcd on this machine
+plugin: foundation.testbed.cluster
+testbed_id: local
+node_count: 5
+topology: mesh
+subnet: 10.77.0.0/24
+applications: [etcd]
+resource_limits:
+  memory: 512M
+  cpus: 1
+nodes:
+  - name: n5
+    resource_limits:
+      memory: 256M
+"""
+
+from pathlib import Path
+
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.utils.display import Display
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import expand, lab_vars, parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems, read_system
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml
+
+
+class InventoryModule(BaseInventoryPlugin):
+    """Reads `cluster.yml`."""
+
+    NAME = "foundation.testbed.cluster"
+
+    def verify_file(self, path):
+        return super().verify_file(path) and Path(path).name in ("cluster.yml", "cluster.yaml")
+
+    def parse(self, inventory, loader, path, cache=True):
+        super().parse(inventory, loader, path, cache)
+        try:
+            cluster = parse_cluster(read_yaml(Path(path)), path, set(known_systems()))
+            hosts = expand(cluster, {name: read_system(name) for name in cluster.system_names()})
+        except InputError as error:
+            # An AnsibleError would send the file on to the next plugin and bury the mistake under its complaints.
+            Display().error(str(error), wrap_text=False)
+            raise SystemExit(ExitStatus.BAD_INPUT) from None
+        for name, value in lab_vars(cluster).items():
+            inventory.set_variable("all", name, value)
+        for group in ("nodes", "observers"):
+            inventory.add_group(group)
+        for host in hosts:
+            for group in host["groups"]:
+                inventory.add_group(group)
+                inventory.add_host(host["name"], group=group)
+            for name, value in host["vars"].items():
+                inventory.set_variable(host["name"], name, value)

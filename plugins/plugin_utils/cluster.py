@@ -1,0 +1,234 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The cluster description: what a user writes about an environment, checked and expanded into hosts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import netaddr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
+    InputError,
+    not_allowed,
+    parse_model,
+    parse_size,
+)
+
+STATE_DIR = "/var/lib/foundation-testbed"
+
+TOPOLOGIES = ("ring", "star", "mesh", "custom")
+Topology = Literal["ring", "star", "mesh", "custom"]
+
+
+def _subnet(value: object) -> netaddr.IPNetwork:
+    try:
+        network = netaddr.IPNetwork(value if isinstance(value, str) else "")
+    except (netaddr.AddrFormatError, ValueError):
+        raise ValueError(f"given {value!r}; allowed: an IPv4 network such as 10.77.0.0/24") from None
+    if network.version != 4 or network.ip != network.network:
+        raise ValueError(f"given {value!r}; allowed: an IPv4 network such as {network.cidr}")
+    return network
+
+
+def _name(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
+        raise ValueError(f"given {value!r}; allowed: a lower-case host name: letters, digits and hyphens, at most 31")
+    return value
+
+
+HostName = Annotated[str, BeforeValidator(_name)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Subnet = Annotated[Any, BeforeValidator(_subnet)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class ResourceLimits(_Strict):
+    """Limits of one node; what is not given is inherited."""
+
+    memory: Size | None = None
+    cpus: Annotated[float, Field(gt=0, le=1024, strict=False)] | None = None
+    pids: Annotated[int, Field(ge=64, le=4194304)] | None = None
+
+    def over(self, base: ResourceLimits) -> ResourceLimits:
+        """Return these limits, with what they leave open taken from `base`."""
+        return base.model_copy(update=self.model_dump(exclude_none=True))
+
+
+class NetworkLatency(_Strict):
+    """Latency of a link, drawn between min and max."""
+
+    min: Annotated[float, Field(ge=0, strict=False)]
+    max: Annotated[float, Field(ge=0, strict=False)]
+    unit: Literal["microsecond", "millisecond", "second"]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> NetworkLatency:
+        if self.min > self.max:
+            raise ValueError(f"given min {self.min} and max {self.max}; allowed: min <= max")
+        return self
+
+
+class NodeSpec(_Strict):
+    """One node as the user describes it."""
+
+    name: HostName
+    applications: list[HostName] | None = None
+    config_overrides: dict[str, Any] = {}
+    resource_limits: ResourceLimits = ResourceLimits()
+
+
+class Cluster(_Strict):
+    """The whole description, as it stands in `inventories/<env>/cluster.yml`."""
+
+    plugin: Literal["foundation.testbed.cluster"] = "foundation.testbed.cluster"
+    testbed_id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,10}$")]
+    provider: Literal["container"] = "container"
+    node_count: Annotated[int, Field(ge=2, le=250)]
+    topology: Topology = "mesh"
+    partition_tolerance: bool = True
+    subnet: Subnet
+    applications: list[HostName] = []
+    resource_limits: ResourceLimits = ResourceLimits()
+    network_latency: NetworkLatency | None = None
+    nodes: list[NodeSpec] = []
+    observer_count: Annotated[int, Field(ge=1, le=8)] = 1
+    observer_resource_limits: ResourceLimits = ResourceLimits()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Cluster:
+        names = [node.name for node in self.nodes]
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double:
+            raise ValueError(f"nodes: given the name {double[0]!r} {names.count(double[0])} times; "
+                             "allowed: every name once")
+        if len(names) > self.node_count:
+            raise ValueError(f"nodes: given {len(names)} nodes; allowed: at most node_count ({self.node_count})")
+        clash = sorted(set(names) & set(self.observer_names))
+        if clash:
+            raise ValueError(f"nodes: given the name {clash[0]!r}; allowed: a name that is no observer's "
+                             f"({', '.join(self.observer_names)})")
+        needed = self.node_count + self.observer_count + 3
+        if self.subnet.size < needed:
+            raise ValueError(f"subnet: given {self.subnet} with {self.subnet.size} addresses; allowed: a network "
+                             f"with at least {needed} for {self.node_count} nodes, {self.observer_count} observers, "
+                             "the gateway, network and broadcast addresses")
+        return self
+
+    @property
+    def observer_names(self) -> list[str]:
+        """Names of the observers: observer1, observer2, …."""
+        return [f"observer{i}" for i in range(1, self.observer_count + 1)]
+
+    def system_names(self) -> list[str]:
+        """Every application that some node runs."""
+        return sorted(set(self.applications).union(*(node.applications or [] for node in self.nodes)))
+
+    def node_specs(self) -> list[NodeSpec]:
+        """The nodes given, filled up to node_count with n1, n2, … that are not yet taken."""
+        taken = {node.name for node in self.nodes} | set(self.observer_names)
+        fresh = (name for i in range(1, 2 * self.node_count + 1) if (name := f"n{i}") not in taken)
+        missing = self.node_count - len(self.nodes)
+        return [*self.nodes, *(NodeSpec(name=next(fresh)) for _ in range(missing))]
+
+
+DEFAULT_LIMITS = ResourceLimits.model_validate({"memory": "512M", "cpus": 1.0, "pids": 512})
+DEFAULT_OBSERVER_LIMITS = ResourceLimits.model_validate({"memory": "1G"}).over(DEFAULT_LIMITS)
+
+
+def parse_cluster(data: object, source: str, known_applications: set[str]) -> Cluster:
+    """Check a description; raises InputError with one line for each mistake."""
+    cluster = parse_model(Cluster, data, source)
+    problems = _unknown_applications("applications", cluster.applications, known_applications)
+    for i, node in enumerate(cluster.nodes):
+        problems += _unknown_applications(f"nodes[{i}].applications", node.applications or [], known_applications)
+        problems += _foreign_overrides(f"nodes[{i}].config_overrides", node, cluster)
+    problems = [f"{source}: {problem}" for problem in problems]
+    if problems:
+        raise InputError(problems)
+    return cluster
+
+
+def _unknown_applications(key: str, given: list[str], known: set[str]) -> list[str]:
+    return [f"{key}: {not_allowed(name, known)}" for name in given if name not in known]
+
+
+def _foreign_overrides(key: str, node: NodeSpec, cluster: Cluster) -> list[str]:
+    applications = cluster.applications if node.applications is None else node.applications
+    prefixes = tuple(f"{name}_" for name in applications)
+    return [f"{key}: given {name!r}; allowed: variables of the node's applications, named "
+            f"{', '.join(prefix + '*' for prefix in prefixes) or '(it has none)'}"
+            for name in node.config_overrides if not name.startswith(prefixes)]
+
+
+def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_DIR) -> list[dict[str, Any]]:
+    """Every host with its groups and variables, addresses in the order gateway, observers, nodes.
+
+    Each item is `{"name", "groups": [...], "vars": {...}}`, values plain enough for Ansible to store.
+    Nodes start at offset 11 where the network has room, so that n1 is .11.
+    """
+    nodes = cluster.node_specs()
+    first_node = 11 if cluster.subnet.size > cluster.node_count + 12 and cluster.observer_count < 10 else (
+        2 + cluster.observer_count)
+    hosts = [
+        _host(cluster, state_dir, name, 2 + i, ["observers"], [],
+              cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
+              {package for system in systems.values() for package in system.observer_packages})
+        for i, name in enumerate(cluster.observer_names)
+    ]
+    for i, node in enumerate(nodes):
+        applications = cluster.applications if node.applications is None else node.applications
+        limits = node.resource_limits.over(cluster.resource_limits.over(DEFAULT_LIMITS))
+        host = _host(cluster, state_dir, node.name, first_node + i, ["nodes", *applications], applications, limits,
+                     {package for application in applications for package in systems[application].packages})
+        host["vars"].update(node.config_overrides)
+        hosts.append(host)
+    return hosts
+
+
+def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
+    """Variables that all hosts share."""
+    latency = cluster.network_latency
+    return {
+        "testbed_id": cluster.testbed_id,
+        "testbed_provider": cluster.provider,
+        "testbed_state_dir": state_dir,
+        "testbed_topology": cluster.topology,
+        "testbed_partition_tolerance": cluster.partition_tolerance,
+        "testbed_network_latency": latency.model_dump() if latency else None,
+        "testbed_subnet": str(cluster.subnet),
+        "testbed_gateway": str(cluster.subnet[1]),
+        "testbed_prefix_length": cluster.subnet.prefixlen,
+        "testbed_systems": cluster.system_names(),
+    }
+
+
+def _host(cluster: Cluster, state_dir: str, name: str, offset: int, groups: list[str],
+          applications: list[str], limits: ResourceLimits, packages: set[str]) -> dict[str, Any]:
+    ssh_dir = Path(state_dir) / "labs" / cluster.testbed_id / "ssh"
+    address = str(cluster.subnet[offset])
+    return {
+        "name": name,
+        "groups": [*groups, f"provider_{cluster.provider}"],
+        "vars": {
+            "ansible_host": address,
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
+            "ansible_ssh_common_args":
+                f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} -o StrictHostKeyChecking=yes",
+            "testbed_address": address,
+            "testbed_applications": list(applications),
+            "testbed_packages": sorted(packages),
+            "testbed_memory_bytes": limits.memory,
+            "testbed_cpus": limits.cpus,
+            "testbed_pids": limits.pids,
+        },
+    }

@@ -1,0 +1,260 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Judge from the ledger what each fault did: when it began and ended, its skew, its evidence, its proof.
+
+A fault is proved only when every target node with an effect felt it begin, held it without a gap, felt it end
+and was left clean. Anything else is named: the node and what is missing. Times are seconds since the start
+instant unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+EDGE_S = 0.1
+"""Seconds at each edge of the planned window in which a packet may still pass, or a cut be felt."""
+GAP_S = 2.5
+"""The longest time in seconds without evidence, or without a newly blocked packet, that counts as held."""
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeActs:
+    """What the ledger holds about one fault on one node; ``blocked`` are the peers it must not reach."""
+
+    node: str
+    start_s: float
+    end_s: float
+    blocked: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    start_wall_ns: int | None = None
+
+    def felt_s(self, event: str) -> float | None:
+        """Return when a packet felt the fault begin ("apply") or end ("revert")."""
+        entry = self.first(event)
+        if entry is None:
+            return None
+        if self.start_wall_ns is None or not isinstance(entry.get("felt_ns"), (int, float)):
+            return number(entry.get("t_s"), self.start_s if event == "apply" else self.end_s)
+        return _since(int(entry["felt_ns"]), self.start_wall_ns)
+
+    def first(self, event: str) -> Entry | None:
+        """Return the first ledger entry of this kind."""
+        return next((entry for entry in self.entries if entry.get("event") == event), None)
+
+    def held(self) -> list[Entry]:
+        """Return the evidence from within the planned window, without its edges."""
+        low_s, high_s = self.start_s + EDGE_S, self.end_s - EDGE_S
+        entries = (entry for entry in self.entries if entry.get("event") == "evidence")
+        return [entry for entry in entries if low_s <= number(entry.get("t_s"), -1.0) <= high_s]
+
+    def tally(self) -> dict[str, Any]:
+        """Return the node's packets and probes: the agent's totals, or the last evidence it left."""
+        entry = self.first("record") or next(
+            (entry for entry in reversed(self.entries) if entry.get("event") == "evidence"), {}
+        )
+        probes = entry.get("probes") or {}
+        names = ("sent", "blocked", "passed", "open_sent", "open_passed")
+        return {"packets": int(total(entry.get("packets")))} | {
+            f"probes_{name}": int(total(probes.get(name))) for name in names
+        }
+
+
+def number(value: Any, default: float) -> float:
+    """Return ``value`` if it is a number, else ``default``."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+
+
+def total(value: Any) -> float:
+    """Sum a counter that may be one number or a mapping of numbers, by rule or by peer."""
+    if isinstance(value, Mapping):
+        return sum(total(item) for item in value.values())
+    return number(value, 0.0)
+
+
+def fault_results(plan: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> list[dict[str, Any]]:
+    """Return one record per fault of the plan, in the plan's order."""
+    return [fault_result(fault, ledger, start_wall_ns) for fault in plan.get("faults") or []]
+
+
+def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> dict[str, Any]:
+    """Return one fault's record; ``applied_s`` is the first node's begin, ``reverted_s`` the last one's end."""
+    acts = [node for node in _acts(fault, ledger, start_wall_ns) if node.blocked or not _blocks(fault)]
+    applied_ns, reverted_ns = _felt(acts, "apply"), _felt(acts, "revert")
+    nodes = {node.node: _node_record(node) for node in acts}
+    lacks = [f"{name}: {lack}" for name, node in nodes.items() for lack in node["lacks"]]
+    if not acts:
+        lacks = ["no target node has anything to do in the plan"]
+    begin_ns, end_ns = min(applied_ns, default=None), max(reverted_ns, default=None)
+    whole = len(reverted_ns) == len(acts)
+    return {
+        "id": fault.get("id"), "type": fault.get("type"), "targets": list(fault.get("targets") or []),
+        "applied_at": _iso(begin_ns), "reverted_at": _iso(end_ns) if whole else None,
+        "applied_s": _since(begin_ns, start_wall_ns),
+        "reverted_s": _since(end_ns, start_wall_ns) if whole else None,
+        "skew_ms": _spread_ms(applied_ns, len(acts)), "heal_skew_ms": _spread_ms(reverted_ns, len(acts)),
+        "evidence": {
+            "packets_dropped": sum(node["packets"] for node in nodes.values()),
+            "probes_blocked": sum(node["probes_blocked"] for node in nodes.values()),
+            "nodes": nodes,
+        },
+        "proved": not lacks,
+        "reason": f"Fault {fault.get('id')} is not proved: {'; '.join(lacks)}." if lacks else "",
+        "recovery_s": None,
+    }  # fmt: skip
+
+
+def _acts(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> Iterator[NodeActs]:
+    own = [entry for entry in ledger if entry.get("fault") == fault.get("id")]
+    own.sort(key=lambda entry: number(entry.get("t_s"), 0.0))
+    programs = fault.get("nodes") or {}
+    for name in dict.fromkeys([*(fault.get("targets") or []), *programs]):
+        program = programs.get(name) or {}
+        yield NodeActs(
+            node=name,
+            start_s=number(fault.get("start_s"), 0.0),
+            end_s=number(fault.get("end_s"), 0.0),
+            blocked=tuple(program.get("blocked") or ()),
+            entries=tuple(entry for entry in own if entry.get("node") == name),
+            start_wall_ns=start_wall_ns,
+        )
+
+
+def _blocks(fault: Entry) -> bool:
+    return any(program.get("blocked") for program in (fault.get("nodes") or {}).values())
+
+
+def _node_record(node: NodeActs) -> dict[str, Any]:
+    apply, revert, gone = node.first("apply") or {}, node.first("revert") or {}, node.first("gone") or {}
+    lacks = list(_lacks(node))
+    return node.tally() | {
+        "blocked": list(node.blocked),
+        "applied_s": node.felt_s("apply"), "apply_resolution_ms": apply.get("resolution_ms"),
+        "reverted_s": node.felt_s("revert"), "revert_resolution_ms": revert.get("resolution_ms"),
+        "traces": gone.get("traces"), "proved": not lacks, "lacks": lacks,
+    }  # fmt: skip
+
+
+def _lacks(node: NodeActs) -> Iterable[str]:
+    """Yield everything that is missing from the proof of this fault on this node."""
+    if not node.entries:
+        return ["its ledger says nothing about the fault"]
+    check = node.first("check")
+    lacks = (
+        [f"it was not able to: {_join(check.get('reasons'))}"] if check and check.get("able") is False else []
+    )
+    lacks += _lacks_begin(node) + _lacks_hold(node) + _lacks_end(node)
+    record = node.first("record")
+    if record and record.get("proved") is False and not lacks:
+        lacks = [f"its agent concluded: {str(record.get('reason') or 'not proved').rstrip('.')}"]
+    return lacks
+
+
+def _lacks_begin(node: NodeActs) -> list[str]:
+    felt_s = node.felt_s("apply")
+    if felt_s is None:
+        return ["it never felt the fault begin"]
+    unsure_s = number((node.first("apply") or {}).get("resolution_ms"), 0.0) / 1000.0
+    late_s = felt_s - unsure_s - node.start_s
+    return [f"it felt the fault begin {late_s:.2f} s late"] if late_s > EDGE_S else []
+
+
+def _lacks_end(node: NodeActs) -> list[str]:
+    lacks = []
+    felt_s, gone = node.felt_s("revert"), node.first("gone")
+    if felt_s is None:
+        lacks.append("it never felt the fault end")
+    elif felt_s < node.end_s - EDGE_S:
+        lacks.append(f"it felt the fault end at {felt_s:.2f} s, before the planned {node.end_s:g} s")
+    if gone is None:
+        lacks.append("nothing shows that the fault is gone")
+    elif gone.get("traces"):
+        lacks.append(f"traces are left: {_join(gone['traces'])}")
+    elif gone.get("probe_passed") is False:
+        lacks.append("no probe passed after the removal")
+    return lacks
+
+
+def _lacks_hold(node: NodeActs) -> list[str]:
+    held = node.held()
+    if not held:
+        return ["no evidence was taken while the fault held"]
+    lacks = []
+    absent = next((entry for entry in held if entry.get("present") is not True), None)
+    if absent is not None:
+        lacks.append(f"its rule was not in place at {number(absent.get('t_s'), 0.0):.1f} s")
+    if gap := _gap(node, [number(entry.get("t_s"), 0.0) for entry in held]):
+        lacks.append(f"there is no evidence from {gap[0]:.1f} s to {gap[1]:.1f} s")
+    if node.blocked:
+        lacks += _lacks_blocked(node, held)
+    return lacks
+
+
+def _lacks_blocked(node: NodeActs, held: Sequence[Entry]) -> list[str]:
+    lacks = []
+    first = (node.first("apply") or {}).get("probes") or {}
+    passed = _growth(held, "passed", total(first.get("passed")))
+    if passed is not None:
+        lacks.append(f"a probe passed to a blocked peer by {passed:.1f} s")
+    counts = [(number(entry.get("t_s"), 0.0), _blocked_so_far(entry)) for entry in held]
+    grew_s = [
+        time_s for (_, before), (time_s, after) in pairwise([(node.start_s, 0.0), *counts]) if after > before
+    ]
+    if not grew_s:
+        lacks.append("it blocked no packet and no probe")
+    elif gap := _gap(node, grew_s):
+        lacks.append(f"it blocked no packet and no probe from {gap[0]:.1f} s to {gap[1]:.1f} s")
+    return lacks
+
+
+def _growth(held: Sequence[Entry], name: str, seen: float) -> float | None:
+    """Return when a probe counter first grew beyond ``seen``, its count when the fault was felt."""
+    for entry in held:
+        count = total((entry.get("probes") or {}).get(name))
+        if count > seen:
+            return number(entry.get("t_s"), 0.0)
+        seen = count
+    return None
+
+
+def _blocked_so_far(entry: Entry) -> float:
+    return total(entry.get("packets")) + total((entry.get("probes") or {}).get("blocked"))
+
+
+def _gap(node: NodeActs, times_s: Sequence[float]) -> tuple[float, float] | None:
+    """Return the first stretch of the planned window longer than GAP_S that holds none of these times."""
+    marks = [node.start_s, *times_s, node.end_s]
+    return next(((a, b) for a, b in pairwise(marks) if b - a > GAP_S), None)
+
+
+def _felt(acts: Sequence[NodeActs], event: str) -> list[int]:
+    entries = (node.first(event) for node in acts)
+    return [
+        int(entry["felt_ns"]) for entry in entries if entry and isinstance(entry.get("felt_ns"), (int, float))
+    ]
+
+
+def _spread_ms(felt_ns: Sequence[int], expected: int) -> float | None:
+    """Return latest minus earliest in milliseconds; None unless every node felt it."""
+    return round((max(felt_ns) - min(felt_ns)) / 1e6, 3) if felt_ns and len(felt_ns) == expected else None
+
+
+def _since(wall_ns: int | None, start_wall_ns: int | None) -> float | None:
+    return (
+        round((wall_ns - start_wall_ns) / 1e9, 6)
+        if wall_ns is not None and start_wall_ns is not None
+        else None
+    )
+
+
+def _iso(wall_ns: int | None) -> str | None:
+    return datetime.fromtimestamp(wall_ns / 1e9, UTC).isoformat(timespec="milliseconds") if wall_ns else None
+
+
+def _join(items: Any) -> str:
+    return ", ".join(str(item) for item in items) if isinstance(items, (list, tuple)) else str(items)

@@ -1,0 +1,40 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Systems under test: every role that carries a `system.yml` is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import parse_model, read_yaml
+
+ROLES_DIR = Path(__file__).resolve().parents[2] / "roles"
+
+
+class System(BaseModel):
+    """What the testbed must know of a system before it can deploy and judge it (`roles/<system>/system.yml`)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    title: str
+    packages: list[str] = []
+    observer_packages: list[str] = []
+    units: list[str]
+    log_paths: list[str] = []
+    data_paths: list[str] = []
+    ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
+    workloads: list[str]
+
+
+def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:
+    """Name of every system and the folder of its role."""
+    return {path.parent.name: path.parent for path in sorted(roles_dir.glob("*/system.yml"))}
+
+
+def read_system(name: str, roles_dir: Path = ROLES_DIR) -> System:
+    """Return the description of a system; raises InputError when its file is wrong, KeyError when there is none."""
+    path = known_systems(roles_dir)[name] / "system.yml"
+    return parse_model(System, read_yaml(path), str(path))

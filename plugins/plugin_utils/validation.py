@@ -1,0 +1,141 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Turn whatever a user wrote into a checked model, or into errors that name file, key, given and allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_SIZE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+_QUANTITY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$")
+
+
+class InputError(Exception):
+    """The user's input is wrong; `problems` holds one line for each mistake."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def closest(word: object, allowed: Iterable[str]) -> str:
+    """Return ' (did you mean X?)' for the nearest allowed word, else nothing."""
+    near = difflib.get_close_matches(str(word), list(allowed), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def not_allowed(given: object, allowed: Iterable[str]) -> str:
+    """Say what was given and what is allowed, for a choice out of words."""
+    words = sorted(allowed)
+    return f"given {given!r}; allowed: {', '.join(words) or 'nothing'}{closest(given, words)}"
+
+
+def parse_duration(text: object) -> float:
+    """Seconds of a text such as '500ms', '15s', '2 min'; raises ValueError saying what is allowed."""
+    return _quantity(text, _DURATION_UNITS_S, "a positive number with a unit, such as 15s (units: ms, s, min, h)")
+
+
+def parse_size(text: object) -> int:
+    """Bytes of a text such as '512M' or '2G'; raises ValueError saying what is allowed."""
+    return int(_quantity(text, _SIZE_UNITS, "a positive number with a unit, such as 512M (units: K, M, G)"))
+
+
+def _quantity(text: object, units: Mapping[str, float], allowed: str) -> float:
+    match = _QUANTITY.match(text) if isinstance(text, str) else None
+    if match is None or match[2] not in units or float(match[1]) <= 0:
+        raise ValueError(f"given {text!r}; allowed: {allowed}")
+    return float(match[1]) * units[match[2]]
+
+
+def read_yaml(path: Path) -> Any:
+    """Parsed YAML of a file; raises InputError naming the file and, where known, the line."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise InputError([f"{path}: is not UTF-8 text"]) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError([f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}"]) from error
+
+
+def parse_model(model: type[Model], data: object, source: str) -> Model:
+    """Validate plain data against a model; raises InputError with one line for each mistake."""
+    if not isinstance(data, Mapping):
+        raise InputError([f"{source}: given {_shown(data)}; allowed: a mapping with {_field_names(model)}"])
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise InputError([_problem(source, model, detail) for detail in error.errors()]) from error
+
+
+def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
+    key = _key(detail["loc"])
+    prefix = f"{source}: {key}: " if key else f"{source}: "
+    given, context = detail["input"], detail.get("ctx", {})
+    kind = detail["type"]
+    if kind == "value_error":
+        return prefix + str(context["error"])
+    if kind == "extra_forbidden":
+        return f"{prefix}unknown key; {not_allowed(detail['loc'][-1], _siblings(model, detail['loc']))}"
+    if kind == "missing":
+        return f"{prefix}is required but missing"
+    if kind in ("literal_error", "enum"):
+        return prefix + not_allowed(given, re.findall(r"'([^']*)'", context.get("expected", "")))
+    if kind == "union_tag_invalid":
+        words = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
+        return prefix + f"unknown {context['discriminator'].strip(chr(39))}; " + not_allowed(context["tag"], words)
+    allowed = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{prefix}given {_shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
+
+
+def _key(loc: tuple[int | str, ...]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _field_names(model: type[BaseModel]) -> str:
+    return ", ".join(field.alias or name for name, field in model.model_fields.items())
+
+
+def _siblings(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """Names allowed beside an unknown key, found by walking the model along the error's location."""
+    current: type[BaseModel] | None = model
+    for part in loc[:-1]:
+        if current is None or isinstance(part, int):
+            continue
+        by_name = {field.alias or name: field for name, field in current.model_fields.items()}
+        if part in by_name:
+            current = _inner_model(by_name[part].annotation)
+        else:  # the tag of a discriminated union stands in the location: it names no field
+            continue
+    if current is None:
+        return []
+    return [field.alias or name for name, field in current.model_fields.items()]
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        found = _inner_model(argument)
+        if found is not None:
+            return found
+    return None

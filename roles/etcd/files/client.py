@@ -1,0 +1,232 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""etcd 3.4 through its JSON gateway: the operations of a load, and the questions a node asks its own member.
+
+Operations need python3-aiohttp; the questions need the standard library only. Nothing here retries: one
+invocation is one request to one member.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.client
+import json
+import time
+from typing import Any, NamedTuple
+
+CLIENT_PORT = 2379
+PATHS = ("/v3/kv/range", "/v3/kv/put", "/v3/kv/txn")
+CONNECT_SHARE = 0.8
+"""Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
+
+CERTAIN = {
+    # before the request left
+    "refused": "nobody listened",
+    "unreachable": "no connection came about",
+    # answers that etcd 3.4 gives before it proposes, or when the log did not take the proposal
+    "no-leader": "the member refused before it handled the request",
+    "dropped": "raft refused the proposal",
+    "overloaded": "too far behind in applying; refused before proposing",
+    "too-large": "refused before proposing",
+    "not-capable": "refused before it handled the request",
+    "learner": "refused before it handled the request",
+    # every member refuses it alike when it is applied
+    "no-space": "the quota is used up",
+}
+"""Errors after which a write has certainly no effect, and why. All others are indeterminate."""
+
+MESSAGES = {
+    "etcdserver: no leader": "no-leader",
+    "raft proposal dropped": "dropped",
+    "etcdserver: too many requests": "overloaded",
+    "etcdserver: request is too large": "too-large",
+    "etcdserver: not capable": "not-capable",
+    "etcdserver: rpc not supported for learner": "learner",
+    "etcdserver: mvcc: database space exceeded": "no-space",
+    "etcdserver: leader changed": "leader-changed",
+    "etcdserver: server stopped": "stopped",
+    "context deadline exceeded": "server-timeout",
+    "context canceled": "cancelled",
+}
+
+
+class Completion(NamedTuple):
+    """What became of one operation: `type` is ok, fail (certainly no effect) or info (indeterminate)."""
+
+    type: str
+    value: Any
+    error: str | None
+    node: str
+
+
+def classify(f: str, error: str) -> str:
+    """Return fail or info for an operation that got `error` instead of an answer; when in doubt, info."""
+    return "fail" if f == "read" or error in CERTAIN else "info"
+
+
+def error_of_message(message: str) -> str:
+    """Return a short word for an error message of etcd; a word that is not in CERTAIN when it is unknown."""
+    if message.startswith("etcdserver: request timed out"):
+        return "server-timeout"
+    return MESSAGES.get(message, "server-error")
+
+
+def error_of_exception(error: BaseException) -> str:
+    """Return a short word for an exception of aiohttp, told apart by whether the request can have left."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    if "ClientConnectorError" in names:
+        cause = getattr(error, "os_error", None)
+        return "refused" if isinstance(cause, ConnectionRefusedError) else "unreachable"
+    if "ServerTimeoutError" in names:  # of connecting: the client sets no time-out for reading alone
+        return "unreachable"
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        return "timeout"
+    return "connection-lost"
+
+
+def encode(value: Any) -> str:
+    """Return what the gateway wants for a key or value."""
+    return base64.b64encode(str(value).encode()).decode()
+
+
+def request_of(f: str, key: str, value: Any, serializable: bool) -> tuple[str, dict[str, Any]]:
+    """Return the path and body of an operation. An expected value of None means: the key is absent."""
+    if f == "read":
+        body: dict[str, Any] = {"key": encode(key)}
+        return "/v3/kv/range", {**body, "serializable": True} if serializable else body
+    if f == "write":
+        return "/v3/kv/put", {"key": encode(key), "value": encode(value)}
+    if f != "cas":
+        raise ValueError(f"etcd: no operation {f!r}; there are read, write and cas")
+    expected, new = value
+    compare = {"key": encode(key), "result": "EQUAL", "target": "VALUE", "value": encode(expected)}
+    if expected is None:
+        compare = {"key": encode(key), "result": "EQUAL", "target": "VERSION", "version": "0"}
+    put = {"requestPut": {"key": encode(key), "value": encode(new)}}
+    return "/v3/kv/txn", {"compare": [compare], "success": [put]}
+
+
+def answer_of(f: str, value: Any, status: int, text: str, node: str) -> Completion:
+    """Return the completion for a response of the gateway."""
+    try:
+        body = json.loads(text)
+        if status != 200 or "header" not in body:
+            error = error_of_message(str(body.get("message") or body.get("error")))
+            return Completion(classify(f, error), value, error, node)
+        if f == "read":
+            held = body.get("kvs")
+            return Completion("ok", int(base64.b64decode(held[0]["value"])) if held else None, None, node)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return Completion(classify(f, "bad-answer"), value, "bad-answer", node)
+    if f == "cas" and not body.get("succeeded", False):
+        return Completion("fail", value, "mismatch", node)
+    return Completion("ok", value, None, node)
+
+
+def url_of(address: str, port: int = CLIENT_PORT) -> str:
+    """Return the base URL of a member; an address may bring its own port."""
+    return f"http://{address}" if ":" in address else f"http://{address}:{port}"
+
+
+class Client:
+    """A client of some members: sticks to one, moves on when that one gave no answer.
+
+    `options`: `serializable_reads` (bool) lets a member answer reads from what it holds itself.
+    """
+
+    def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
+        import aiohttp  # type: ignore[import-not-found, unused-ignore]
+
+        from yarl import URL  # type: ignore[import-not-found, unused-ignore]
+
+        self._aiohttp = aiohttp
+        self._nodes = list(endpoints)
+        self._urls = {
+            (node, path): URL(url_of(address) + path) for node, address in endpoints.items() for path in PATHS
+        }
+        self._serializable = bool(options.get("serializable_reads", False))
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s * CONNECT_SHARE)
+        self._session: Any = None
+
+    @property
+    def node(self) -> str:
+        """Name the member that will be asked next."""
+        return self._nodes[0]
+
+    async def invoke(self, f: str, key: str, value: Any) -> Completion:
+        """Send one operation to one member, once."""
+        node = self.node
+        path, body = request_of(f, key, value, self._serializable)
+        try:
+            status, text = await self._post(self._urls[node, path], json.dumps(body))
+            done = answer_of(f, value, status, text, node)
+        except (self._aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            word = error_of_exception(error)
+            done = Completion(classify(f, word), value, word, node)
+        if done.error not in (None, "mismatch"):
+            self._leave(node)
+        return done
+
+    async def _post(self, url: Any, body: str) -> tuple[int, str]:
+        if self._session is None:
+            connector = self._aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+            jar = self._aiohttp.DummyCookieJar()
+            self._session = self._aiohttp.ClientSession(
+                connector=connector, cookie_jar=jar, timeout=self._timeout
+            )
+        async with self._session.post(url, data=body, allow_redirects=False) as response:
+            return response.status, await response.text()
+
+    def _leave(self, node: str) -> None:
+        if node == self._nodes[0]:
+            self._nodes.append(self._nodes.pop(0))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _ask(address: str, timeout_s: float, path: str, body: str | None = None) -> dict[str, Any]:
+    host, _, port = address.partition(":")
+    connection = http.client.HTTPConnection(host, int(port or CLIENT_PORT), timeout=max(timeout_s, 0.05))
+    try:
+        connection.request("GET" if body is None else "POST", path, body)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+    finally:
+        connection.close()
+
+
+def status(address: str = "127.0.0.1", timeout_s: float = 1.0) -> dict[str, Any]:
+    """Ask a member: healthy (it reaches a quorum), leader (it leads), revision, error."""
+    said: dict[str, Any] = {"healthy": False, "leader": False, "revision": None, "error": None}
+    end = time.monotonic() + timeout_s
+    try:
+        state = _ask(address, timeout_s, "/v3/maintenance/status", "{}")
+        header = state["header"]
+        said["revision"] = int(header.get("revision", 0))
+        said["leader"] = state.get("leader") == header["member_id"]
+        health = _ask(address, end - time.monotonic(), "/health")
+        said["healthy"] = health.get("health") in ("true", True)
+        if not said["healthy"]:
+            said["error"] = str(health.get("reason") or "unhealthy")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as error:
+        said["error"] = _word(error)
+    return said
+
+
+def _word(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    return "timeout" if isinstance(error, TimeoutError) else type(error).__name__
+
+
+def version(address: str = "127.0.0.1", timeout_s: float = 1.0) -> str | None:
+    """Ask a member for its version; None when it does not say."""
+    try:
+        answer = _ask(address, timeout_s, "/version").get("etcdserver")
+    except (OSError, ValueError, AttributeError, http.client.HTTPException):
+        return None
+    return None if answer is None else str(answer)
