@@ -104,15 +104,16 @@ def _settle(future: asyncio.Future[Any], result: Any, error: Optional[Exception]
 class Slot:
     """One connection-like place of a client group, and the logical process that lives in it now."""
 
-    def __init__(self, group: Group, client: Any, process: int) -> None:
-        self.group, self.client, self.process = group, client, process
+    def __init__(self, group: Group, client: Any, process: int, spare: bool) -> None:
+        self.group, self.client, self.process, self.spare = group, client, process, spare
 
 
 class Group:
     """All logical processes of one client group of the program.
 
     Slots take turns, so the clients of an unpinned group spread over its endpoints: slot k begins at
-    endpoint k. There are as many slots as endpoints, and more only while all are busy.
+    endpoint k. There are as many slots as endpoints; spare ones serve only while all of these are busy, so
+    that a stall does not leave hundreds of clients behind which each meet the next fault anew.
     """
 
     def __init__(self, module: ModuleType, spec: dict[str, Any], timeout_s: float, numbers: Numbers) -> None:
@@ -120,27 +121,30 @@ class Group:
         self._module, self._spec, self._timeout_s, self._numbers = module, spec, timeout_s, numbers
         self.slots: list[Slot] = []
         self.free: deque[Slot] = deque()
+        self._spares: list[Slot] = []
         for _ in spec["endpoints"]:
-            self.free.append(self._add())
+            self.free.append(self._add(spare=False))
 
-    def _add(self) -> Slot:
+    def _add(self, spare: bool) -> Slot:
         names = list(self._spec["endpoints"])
         turn = len(self.slots) % len(names)
         endpoints = {name: self._spec["endpoints"][name] for name in names[turn:] + names[:turn]}
         client = make_client(self._module, endpoints, self._timeout_s, self._spec.get("options") or {})
-        slot = Slot(self, client, self._numbers.new())
+        slot = Slot(self, client, self._numbers.new(), spare)
         self.slots.append(slot)
         return slot
 
     def take(self) -> Slot:
         """Return a free slot, a new one if all are busy."""
-        return self.free.popleft() if self.free else self._add()
+        if self.free:
+            return self.free.popleft()
+        return self._spares.pop() if self._spares else self._add(spare=True)
 
     def give(self, slot: Slot, retired: bool) -> None:
         """Take a slot back; after an indeterminate operation a new process lives in it."""
         if retired:
             slot.process = self._numbers.new()
-        self.free.append(slot)
+        (self._spares if slot.spare else self.free).append(slot)
 
 
 class Numbers:

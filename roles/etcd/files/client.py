@@ -137,7 +137,6 @@ class Client:
 
     def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
         import aiohttp  # type: ignore[import-not-found, unused-ignore]
-
         from yarl import URL  # type: ignore[import-not-found, unused-ignore]
 
         self._aiohttp = aiohttp

@@ -1,0 +1,194 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import asyncio
+import base64
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import load_client
+
+etcd = load_client(Path(__file__).parents[3] / "roles/etcd/files/client.py")
+
+NOT_PROPOSED = [
+    ("etcdserver: no leader", "no-leader"),
+    ("raft proposal dropped", "dropped"),
+    ("etcdserver: too many requests", "overloaded"),
+    ("etcdserver: request is too large", "too-large"),
+    ("etcdserver: not capable", "not-capable"),
+    ("etcdserver: rpc not supported for learner", "learner"),
+    ("etcdserver: mvcc: database space exceeded", "no-space"),
+]
+DOUBTFUL = [
+    ("etcdserver: request timed out", "server-timeout"),
+    ("etcdserver: request timed out, possibly due to previous leader failure", "server-timeout"),
+    ("etcdserver: request timed out, possibly due to connection lost", "server-timeout"),
+    ("etcdserver: leader changed", "leader-changed"),
+    ("etcdserver: server stopped", "stopped"),
+    ("context deadline exceeded", "server-timeout"),
+    ("context canceled", "cancelled"),
+    ("etcdserver: corrupt cluster", "server-error"),
+    ("something new", "server-error"),
+]
+
+
+def body(message):
+    return json.dumps({"error": message, "message": message, "code": 14})
+
+
+@pytest.mark.parametrize(("message", "word"), NOT_PROPOSED)
+@pytest.mark.parametrize("f", ["read", "write", "cas"])
+def test_certain_errors_are_failures(f, message, word):
+    assert etcd.answer_of(f, [1, 2], 503, body(message), "n1") == ("fail", [1, 2], word, "n1")
+
+
+@pytest.mark.parametrize(("message", "word"), DOUBTFUL)
+def test_doubtful_errors_are_indeterminate_for_writes_only(message, word):
+    assert etcd.answer_of("write", 1, 503, body(message), "n1") == ("info", 1, word, "n1")
+    assert etcd.answer_of("cas", [1, 2], 503, body(message), "n1").type == "info"
+    assert etcd.answer_of("read", None, 503, body(message), "n1") == ("fail", None, word, "n1")
+
+
+class ClientConnectorError(Exception):
+    def __init__(self, os_error):
+        self.os_error = os_error
+
+
+class ServerTimeoutError(asyncio.TimeoutError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "write"),
+    [
+        (ClientConnectorError(ConnectionRefusedError()), "refused", "fail"),
+        (ClientConnectorError(OSError(113, "no route")), "unreachable", "fail"),
+        (ServerTimeoutError(), "unreachable", "fail"),
+        (TimeoutError(), "timeout", "info"),
+        (ConnectionResetError(), "connection-lost", "info"),
+        (BrokenPipeError(), "connection-lost", "info"),
+    ],
+)
+def test_exceptions(error, word, write):
+    assert etcd.error_of_exception(error) == word
+    assert (etcd.classify("write", word), etcd.classify("cas", word)) == (write, write)
+    assert etcd.classify("read", word) == "fail"
+
+
+HEADER = {"header": {"revision": "7"}}
+
+
+@pytest.mark.parametrize(
+    ("f", "value", "answer", "kind", "result", "error"),
+    [
+        ("read", None, HEADER, "ok", None, None),
+        ("read", None, {**HEADER, "kvs": [{"value": base64.b64encode(b"41").decode()}]}, "ok", 41, None),
+        ("read", None, {**HEADER, "kvs": [{"value": "?"}]}, "fail", None, "bad-answer"),
+        ("write", 5, HEADER, "ok", 5, None),
+        ("write", 5, {}, "info", 5, "server-error"),
+        ("write", 5, [], "info", 5, "bad-answer"),
+        ("cas", [1, 2], {**HEADER, "succeeded": True}, "ok", [1, 2], None),
+        ("cas", [1, 2], HEADER, "fail", [1, 2], "mismatch"),
+    ],
+)
+def test_answers(f, value, answer, kind, result, error):
+    assert etcd.answer_of(f, value, 200, json.dumps(answer), "n2") == (kind, result, error, "n2")
+
+
+def test_half_an_answer_is_indeterminate():
+    assert etcd.answer_of("write", 5, 200, '{"header"', "n1").type == "info"
+
+
+def test_requests():
+    assert etcd.request_of("read", "k", None, True)[1]["serializable"] is True
+    assert etcd.request_of("read", "k", None, False) == ("/v3/kv/range", {"key": "aw=="})
+    assert etcd.request_of("write", "k", 12, False) == ("/v3/kv/put", {"key": "aw==", "value": "MTI="})
+    path, txn = etcd.request_of("cas", "k", [12, 13], False)
+    assert path == "/v3/kv/txn"
+    assert txn["compare"] == [{"key": "aw==", "result": "EQUAL", "target": "VALUE", "value": "MTI="}]
+    assert etcd.request_of("cas", "k", [None, 13], False)[1]["compare"][0]["version"] == "0"
+    with pytest.raises(ValueError, match="no operation 'append'"):
+        etcd.request_of("append", "k", 1, False)
+
+
+@pytest.fixture
+def member():
+    """A member that leads, answers its questions, and is healthy or not."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        health = "true"
+
+        def do_GET(self):
+            health = {"health": self.health}
+            self.reply({"etcdserver": "3.4.23"} if self.path == "/version" else health)
+
+        def do_POST(self):
+            self.reply({"header": {"member_id": "9", "revision": "7"}, "leader": "9"})
+
+        def reply(self, answer):
+            data = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}", Handler
+    server.shutdown()
+    server.server_close()
+
+
+def test_questions(member):
+    address, handler = member
+    assert etcd.status(address, 5.0) == {"healthy": True, "leader": True, "revision": 7, "error": None}
+    assert etcd.version(address, 5.0) == "3.4.23"
+    handler.health = "false"
+    assert etcd.status(address, 5.0)["error"] == "unhealthy"
+
+
+def test_questions_to_nobody(member):
+    address = "127.0.0.1:1"
+    assert etcd.status(address) == {"healthy": False, "leader": False, "revision": None, "error": "refused"}
+    assert etcd.version(address) is None
+
+
+class Aiohttp:
+    ClientError = OSError
+    ClientTimeout = staticmethod(lambda **_: None)
+
+
+def test_failover_moves_on_only_from_the_member_that_did_not_answer(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "aiohttp", Aiohttp)
+    monkeypatch.setitem(__import__("sys").modules, "yarl", type("Yarl", (), {"URL": str}))
+    client = etcd.Client({"n1": "192.0.2.1", "n2": "192.0.2.2"}, 1.0, {})
+    answers = [ClientRefused(), json.dumps(HEADER), json.dumps({**HEADER, "succeeded": False})]
+    asked = []
+
+    async def post(url, _body):
+        asked.append(url)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return 200, answer
+
+    client._post = post
+    done = [asyncio.run(client.invoke(f, "k", v)) for f, v in (("write", 1), ("write", 2), ("cas", [1, 2]))]
+    assert [(d.type, d.error, d.node) for d in done] == [
+        ("info", "connection-lost", "n1"),
+        ("ok", None, "n2"),
+        ("fail", "mismatch", "n2"),
+    ]
+    assert asked[0] == "http://192.0.2.1:2379/v3/kv/put"
+    assert client.node == "n2"
+
+
+class ClientRefused(OSError):
+    """Not a ConnectionError of connecting, so nothing says that the request stayed here."""
