@@ -180,14 +180,15 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
     hosts = [
         _host(cluster, state_dir, name, 2 + i, ["observers"], [],
               cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
-              {package for system in systems.values() for package in system.observer_packages})
+              [], {package for system in systems.values() for package in system.observer_packages})
         for i, name in enumerate(cluster.observer_names)
     ]
     for i, node in enumerate(nodes):
         applications = cluster.applications if node.applications is None else node.applications
         limits = node.resource_limits.over(cluster.resource_limits.over(DEFAULT_LIMITS))
         host = _host(cluster, state_dir, node.name, first_node + i, ["nodes", *applications], applications, limits,
-                     {package for application in applications for package in systems[application].packages})
+                     [systems[name] for name in applications],
+                     {package for name in applications for package in systems[name].packages})
         host["vars"].update(node.config_overrides)
         hosts.append(host)
     return hosts
@@ -211,7 +212,8 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
 
 
 def _host(cluster: Cluster, state_dir: str, name: str, offset: int, groups: list[str],
-          applications: list[str], limits: ResourceLimits, packages: set[str]) -> dict[str, Any]:
+          applications: list[str], limits: ResourceLimits, systems: list[System],
+          packages: set[str]) -> dict[str, Any]:
     ssh_dir = Path(state_dir) / "labs" / cluster.testbed_id / "ssh"
     address = str(cluster.subnet[offset])
     return {
@@ -227,6 +229,8 @@ def _host(cluster: Cluster, state_dir: str, name: str, offset: int, groups: list
             "testbed_address": address,
             "testbed_applications": list(applications),
             "testbed_packages": sorted(packages),
+            "testbed_units": [unit for system in systems for unit in system.units],
+            "testbed_log_paths": [path for system in systems for path in system.log_paths],
             "testbed_memory_bytes": limits.memory,
             "testbed_cpus": limits.cpus,
             "testbed_pids": limits.pids,

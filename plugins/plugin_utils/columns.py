@@ -29,9 +29,9 @@ NS_PER_S = 1e9
 class Columns:
     """One entry per operation, in the order of their intended times.
 
-    ``intended_s`` and ``complete_s`` are seconds (``complete_s`` is NaN without a completion), ``timeout_s`` the
-    time an operation was given, ``outcome`` an index into OUTCOMES and ``client`` an index into ``clients``.
-    ``answered`` tells whether the system gave an answer: ok, or a compare-and-set whose comparison failed.
+    ``intended_s`` and ``complete_s`` are seconds, the latter NaN without a completion; ``timeout_s`` is the
+    time an operation was given, ``outcome`` an index into OUTCOMES, ``client`` one into ``clients``.
+    ``answered`` tells whether the system gave an answer: ok, or a cas whose comparison failed.
     """
 
     intended_s: Floats

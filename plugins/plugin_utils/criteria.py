@@ -144,9 +144,9 @@ CRITERIA: dict[str, Criterion] = {
     for criterion in (
         Criterion(
             "system_availability",
-            "Of the operations that failover clients were due to send within the declared duration, the share "
-            "answered within the operation timeout counted from their intended time; over all clients if none "
-            "fails over.",
+            "Of the operations that failover clients were due to send within the declared duration, the "
+            "share answered within the operation timeout counted from their intended time; over all clients "
+            "if none fails over.",
             "ratio", ">=", system_availability,
         ),
         Criterion(
@@ -163,9 +163,9 @@ CRITERIA: dict[str, Criterion] = {
         ),
         Criterion(
             "recovery_time",
-            "The seconds from the proved end of a fault until every client group has had its first answer within "
-            f"the first {SETTLED_S:g} s, counted from an operation due after that end, of which every operation "
-            "due is answered; of several faults, the longest.",
+            "The seconds from the proved end of a fault until every client group has had its first answer "
+            f"within the first {SETTLED_S:g} s, counted from an operation due after that end, in which every "
+            "operation due is answered; of several faults, the longest.",
             "s", "<=", recovery_time,
         ),
         Criterion(
@@ -175,8 +175,8 @@ CRITERIA: dict[str, Criterion] = {
         ),
         Criterion(
             "p95_response_time",
-            "The smallest time from the intended send to the answer that at least 95 % of the answered operations "
-            "did not exceed.",
+            "The smallest time from the intended send to the answer that at least 95 % of the answered "
+            "operations did not exceed.",
             "ms", "<=", p95_response_time,
         ),
         Criterion(

@@ -83,7 +83,7 @@ def fault_results(plan: Entry, ledger: Sequence[Entry], start_wall_ns: int | Non
 
 
 def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> dict[str, Any]:
-    """Return one fault's record; ``applied_s`` is the first node's begin, ``reverted_s`` the last one's end."""
+    """Return one fault's record: from the first node's begin to the last node's end."""
     acts = [node for node in _acts(fault, ledger, start_wall_ns) if node.blocked or not _blocks(fault)]
     applied_ns, reverted_ns = _felt(acts, "apply"), _felt(acts, "revert")
     nodes = {node.node: _node_record(node) for node in acts}

@@ -2,12 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read the history of a run: what every client asked, and what it was answered.
 
-The format is JSON lines, in ``docs/records.md`` under ``history.jsonl.gz``. Each generator's part begins with a
-header; a generator that was killed leaves its last line unfinished and some invocations without a completion.
+The format is JSON lines, in ``docs/records.md`` under ``history.jsonl.gz``. Each generator's part begins
+with a header; a generator that was killed leaves its last line unfinished and some invocations without a
+completion.
 """
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import zlib
@@ -22,9 +24,11 @@ FIELDS = (
     "type", "generator", "op", "process", "client", "f", "key", "value",
     "intended_ns", "time_ns", "node", "error", "phase",
 )  # fmt: skip
-OUTCOMES = ("ok", "fail", "info", "drop")
+OUTCOMES: tuple[Outcome, ...] = ("ok", "fail", "info", "drop")
 _HEADER_MARK = '{"format"'
 _OP, _GENERATOR, _TYPE = FIELDS.index("op"), FIELDS.index("generator"), FIELDS.index("type")
+_CHUNK = 1 << 20
+_scan = json.JSONDecoder().scan_once
 
 
 class HistoryError(ValueError):
@@ -35,9 +39,10 @@ class HistoryError(ValueError):
 class Operation:
     """One operation of one client, from its invocation to its completion.
 
-    ``value`` of a completed read is what was read; of a cas, the pair (expected, new). ``complete_ns`` is when the
-    client had its answer or gave up, None when the history holds no completion. An ``info`` operation may take
-    effect after its ``complete_ns``, or never. A ``drop`` was never sent: both times say when it was dropped.
+    ``value`` of a completed read is what was read; of a cas, the pair (expected, new). ``complete_ns`` is
+    when the client had its answer or gave up, None when the history holds no completion. An ``info``
+    operation may take effect after its ``complete_ns``, or never. A ``drop`` was never sent: both times say
+    when.
     """
 
     generator: str
@@ -59,7 +64,13 @@ class Operation:
 def read_history(path: str | Path) -> list[Operation]:
     """Return the operations of a history file, gzip or plain, in order of invocation."""
     reader = _Reader(Path(path))
-    return sorted(reader.operations(), key=lambda operation: operation.invoke_ns)
+    collecting = gc.isenabled()
+    gc.disable()  # many objects and no cycles: looking for garbage would take a third of the time
+    try:
+        return sorted(reader.operations(), key=lambda operation: operation.invoke_ns)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 class _Reader:
@@ -80,7 +91,7 @@ class _Reader:
                 raise self._error(*broken)
             broken = None
             try:
-                record = json.loads(line)
+                record = _decode(line)
             except ValueError as problem:
                 broken = (number, f"is not JSON ({problem})")
                 continue
@@ -97,7 +108,7 @@ class _Reader:
         """Yield numbered lines; a header glued to an unfinished line becomes a line of its own."""
         for number, line in enumerate(self._text(), 1):
             at = line.find(_HEADER_MARK, 1)
-            if at > 0 and not line.startswith("{") and _unfinished(line):
+            if at > 0 and _unfinished(line):
                 yield number, line[:at]
                 yield number, line[at:]
             elif line.strip():
@@ -105,25 +116,31 @@ class _Reader:
 
     def _text(self) -> Iterator[str]:
         """Yield raw lines; a gzip stream that was cut off ends where it was cut."""
+        chunks: list[bytes] = []
         try:
             with self.path.open("rb") as raw:
                 zipped = raw.read(2) == b"\x1f\x8b"
                 raw.seek(0)
                 stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-                for line in stream:
-                    yield line.decode("utf-8", "replace")
+                while chunk := stream.read(_CHUNK):
+                    chunks.append(chunk)
         except EOFError:
-            return
+            pass
         except (OSError, zlib.error) as problem:
             raise HistoryError(f"{self.path}: cannot be read: {problem}") from problem
+        yield from b"".join(chunks).decode("utf-8", "replace").split("\n")
 
     def _header(self, number: int, record: dict[str, Any]) -> None:
         """Take the header of a part: its format and the order of its fields."""
         if record.get("format") != 1:
-            raise self._error(number, f"is a header of format {record.get('format')!r}; only format 1 is known")
+            raise self._error(
+                number, f"is a header of format {record.get('format')!r}; only format 1 is known"
+            )
         fields = record.get("fields")
         if not isinstance(fields, list) or not set(FIELDS) <= {str(field) for field in fields}:
-            raise self._error(number, f"is a header whose fields are {fields!r}; needed are {', '.join(FIELDS)}")
+            raise self._error(
+                number, f"is a header whose fields are {fields!r}; needed are {', '.join(FIELDS)}"
+            )
         self.order = None if tuple(fields) == FIELDS else [fields.index(field) for field in FIELDS]
         self.width = len(fields)
         self.headed = True
@@ -168,10 +185,19 @@ class _Reader:
 
 def _unfinished(line: str) -> bool:
     try:
-        json.loads(line)
+        _decode(line)
     except ValueError:
         return True
     return False
+
+
+def _decode(line: str) -> Any:
+    """Return what `json.loads` would, at half its cost."""
+    try:
+        record, end = _scan(line, 0)
+    except StopIteration:
+        return json.loads(line)
+    return record if end == len(line) else json.loads(line)
 
 
 def _operation(start: list[Any], end: list[Any] | None) -> Operation:

@@ -72,7 +72,7 @@ def judge(
 ) -> Results:
     """Judge the run in ``run_dir``, write its results.json and junit.xml, and return the results.
 
-    ``preflight`` holds the reasons why the run was never started; ``checkers`` replaces the checker of each workload.
+    ``preflight`` holds the reasons why the run was never started; ``checkers`` replaces CHECKERS.
     """
     folder = Path(run_dir)
     records = RunRecords() if preflight else read_run(folder)
@@ -120,7 +120,9 @@ def decide(
 def run_checks(records: RunRecords, checkers: Mapping[str, Check]) -> list[Record]:
     """Run the checker of every workload of the plan; one that crashes, or that nobody knows, is unknown."""
     parts = [part for part in records.plan.get("load") or [] if part.get("rate_per_s")]
-    return [_check(name, records, checkers) for name in dict.fromkeys(str(part.get("workload")) for part in parts)]
+    return [
+        _check(name, records, checkers) for name in dict.fromkeys(str(part.get("workload")) for part in parts)
+    ]
 
 
 def _check(workload: str, records: RunRecords, checkers: Mapping[str, Check]) -> Record:
@@ -143,7 +145,7 @@ def _check(workload: str, records: RunRecords, checkers: Mapping[str, Check]) ->
 
 
 def _clock_error_ns(parts: Sequence[Mapping[str, Any]], run: Mapping[str, Any]) -> int:
-    """Return how far apart the clocks of the observers that made one history may be; one clock has no error."""
+    """Return how far apart the clocks of one history's observers may be; one clock has no error."""
     observers = {str(part.get("observer")) for part in parts}
     offsets_ms = run.get("clock_offset_ms") or {}
     if len(observers) < 2:
@@ -163,7 +165,8 @@ def _with_faults(check: Mapping[str, Any], faults: Sequence[Record]) -> Record:
         active = [
             fault["id"]
             for fault in faults
-            if number(fault["applied_s"], math.inf) <= to_s and number(fault["reverted_s"], math.inf) >= from_s
+            if number(fault["applied_s"], math.inf) <= to_s
+            and number(fault["reverted_s"], math.inf) >= from_s
         ]
         anomalies.append({**anomaly, "faults": active})
     return {**check, "anomalies": anomalies}
@@ -188,7 +191,7 @@ def _problems(records: RunRecords, evidence: criteria.Evidence) -> list[str]:
     load = load_problems(records.plan, evidence.columns, records.operations, records.load)
     during = fault_load_problems(evidence.faults, records.plan, evidence.columns)
     errors = [
-        f"The agent of {entry.get('node')} reported an error: {entry.get('message') or entry.get('error') or '?'}."
+        f"The agent of {entry.get('node')} reported an error: {entry.get('message') or entry.get('error')}."
         for entry in records.ledger
         if entry.get("event") == "error"
     ]

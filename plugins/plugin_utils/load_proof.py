@@ -26,7 +26,8 @@ def load_figures(plan: Entry, columns: Columns, load: Sequence[Entry]) -> dict[s
     sent = int(columns.sent.sum())
     return {
         "operations": len(columns), "answered": int(columns.answered.sum()),
-        "ok": counts["ok"], "fail": counts["fail"], "indeterminate": counts["info"], "dropped": counts["drop"],
+        "ok": counts["ok"], "fail": counts["fail"], "indeterminate": counts["info"],
+        "dropped": counts["drop"],
         "rate": round(sent / duration_s, 3) if duration_s > 0 else 0.0, "planned_rate": planned_rate(plan),
         "latency_ms": _latency(columns), "lateness_p99_ms": _lateness_p99_ms(load),
     }  # fmt: skip
@@ -80,7 +81,7 @@ def _too_little(plan: Entry, columns: Columns) -> list[str]:
     )
     if share < least_share:
         problems.append(
-            f"Too little load: {share:.1%} of the declared rate was sent, at least {least_share:.1%} are needed."
+            f"Too little load: {share:.1%} of the declared rate was sent; {least_share:.1%} are needed."
         )
     return problems
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Public histories with known verdicts, as operations.
 
-Two formats: the register logs of an early etcd, and key-value histories of strings, one EDN map a line. Neither has
-times; the number of the line takes their place.
+Two formats: the register logs of an early etcd, and key-value histories of strings, one EDN map a line.
+Neither has times; the number of the line takes their place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Write the folder of a run that never was: five nodes, 60 s, 200 operations per second, cut from 15 s to 35 s.
+"""Write the folder of a run that never was: five nodes, 60 s, 200 operations/s, cut from 15 s to 35 s.
 
-A simulated register answers, so the history is linearizable by construction, unless stale reads are asked for.
+A simulated register answers, so the history is linearizable unless stale reads are asked for.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class Shape:
             "load": [{
                 "observer": "observer1", "generator": "observer1-0", "system": "etcd", "workload": "register",
                 "seed": 1234, "rate_per_s": self.rate_per_s, "duration_s": self.duration_s,
-                "operation_timeout_s": 2.0, "max_in_flight": 256, "keys": self.keys, "operations_per_key": 200,
-                "mix": {"read": 0.5, "write": 0.3, "cas": 0.2}, "final_read_timeout_s": 30.0, "clients": clients,
+                "operation_timeout_s": 2.0, "max_in_flight": 256,
+                "keys": self.keys, "operations_per_key": 200,
+                "mix": {"read": 0.5, "write": 0.3, "cas": 0.2}, "final_read_timeout_s": 30.0,
+                "clients": clients,
             }],
             "criteria": [
                 {"name": "system_availability", "threshold": 0.9, "comparison": ">="},
@@ -121,8 +123,9 @@ class Register:
         elif cut <= intended_s < cut + 0.9 and node in MAJORITY:
             delay_s += cut + 0.9 - intended_s
         return {
-            "op": op, "client": client, "node": node, "f": f, "key": f"r{batch}-{key}", "intended_s": intended_s,
-            "invoke_s": invoke_s, "complete_s": invoke_s + delay_s, "outcome": outcome, "error": error,
+            "op": op, "client": client, "node": node, "f": f, "key": f"r{batch}-{key}",
+            "intended_s": intended_s, "invoke_s": invoke_s, "complete_s": invoke_s + delay_s,
+            "outcome": outcome, "error": error,
             "process": self.process(invoke_s, invoke_s + delay_s, outcome), "value": None, "phase": "main",
         }  # fmt: skip
 
@@ -195,8 +198,9 @@ def simulate(shape: Shape) -> list[dict[str, Any]]:
     for place, key in enumerate(names):
         at_s = begin_s + place * 0.005
         operations.append({
-            "op": count + place, "client": "failover", "node": "n1", "f": "read", "key": key, "intended_s": at_s,
-            "invoke_s": at_s, "complete_s": at_s + 0.004, "outcome": "ok", "error": None, "asked": None,
+            "op": count + place, "client": "failover", "node": "n1", "f": "read", "key": key,
+            "intended_s": at_s, "invoke_s": at_s, "complete_s": at_s + 0.004,
+            "outcome": "ok", "error": None, "asked": None,
             "process": 100_000 + place, "value": register.values.get(key), "phase": "final",
         })  # fmt: skip
     return operations
@@ -237,7 +241,8 @@ def load_record(operations: list[dict[str, Any]]) -> dict[str, Any]:
 def run_record(shape: Shape, plan: dict[str, Any]) -> dict[str, Any]:
     name = plan["scenario"]["name"]
     return {
-        "run": f"20261123T231500Z-{name}", "scenario": name, "seed": shape.seed, "start_wall_ns": START_WALL_NS,
+        "run": f"20261123T231500Z-{name}", "scenario": name, "seed": shape.seed,
+        "start_wall_ns": START_WALL_NS,
         "started_at": "2026-11-23T23:15:00+00:00", "provider": "container",
         "command": f"ansible-playbook -i inventories/local playbooks/run.yml -e scenario={name}",
         "versions": {"ansible": "2.19.14", "python": "3.11.2", "system": dict.fromkeys(NODES, "3.4.23")},
@@ -285,7 +290,8 @@ def _node_ledger(shape: Shape, node: str, place: int, blocked: int) -> list[dict
         count = step * 20 * blocked
         gone = 0 if not removed else (step - 6) * 20 * blocked
         probes = {
-            "sent": count, "blocked": count - gone, "passed": gone, "open_sent": step * 20, "open_passed": step * 20,
+            "sent": count, "blocked": count - gone, "passed": gone,
+            "open_sent": step * 20, "open_passed": step * 20,
         }  # fmt: skip
         lines.append(
             line("evidence", shape.cut_s + step, packets=packets, probes=dict(probes), present=not removed)

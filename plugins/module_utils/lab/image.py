@@ -17,7 +17,7 @@ from pathlib import Path
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
 
 # Raise this when the steps below change what they leave in the file system.
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 SUITE = "bookworm"
 BASE_PACKAGES = (
@@ -116,6 +116,9 @@ class ImageStore:
                 _install(mount_point, packages)
             finally:
                 run(["umount", str(mount_point)])
+            # Roles start services, once they are configured; a node just booted runs none of them.
+            for link in target.glob("etc/systemd/system/*.wants/*"):
+                link.unlink()
         finally:
             mount_point.rmdir()
             shutil.rmtree(work)

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run a function in a process of its own, with a cap on its memory and on its time.
 
-A search may explode. It then takes down its own process, never the caller: whatever ends the child, the caller gets
-a value or a reason in bounded time.
+A search may explode. It then takes down its own process, never the caller: whatever ends the child, the
+caller gets a value or a reason in bounded time.
 """
 
 from __future__ import annotations

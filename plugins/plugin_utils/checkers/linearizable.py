@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Check that every key of a history behaves like one object that does one thing at a time.
 
-A history is linearizable when each of its keys is, so keys are searched apart, in rounds with growing budgets: a key
-that explodes cannot hide the violation of another. What the budgets leave undecided is `unknown`, never `pass`.
+A history is linearizable when each of its keys is, so keys are searched apart, in rounds with growing
+budgets: a key that explodes cannot hide the violation of another. What the budgets leave undecided is
+`unknown`, never `pass`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.bounded import BoundsError, run_bounded
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.bounded import (
+    BoundsError,
+    run_bounded,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models import (
     Entry,
     Model,
@@ -35,7 +39,7 @@ NAME = "linearizable-register"
 FIRST_BUDGET = 2_000
 SLICE = 5_000
 GRACE_SECONDS = 5.0
-SHRINK_SECONDS = 5.0
+EXPLAIN_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def check_linearizable(
 ) -> CheckResult:
     """Check a history in this process.
 
-    At most `max_steps` configurations per key and about `max_seconds` in all, which includes explaining failures.
+    It takes at most `max_steps` configurations per key and about `max_seconds` in all.
     """
     began = time.monotonic()
     model = model or RegisterModel()
@@ -92,7 +96,7 @@ def check_linearizable(
     deadline = began + max_seconds
     _search_all(tasks, model.initial, max_steps, deadline)
     failed = [task for task in tasks if task.verdict == "fail"]
-    anomalies = [_explain(task, model.initial, max(deadline - time.monotonic(), 0.0)) for task in failed]
+    anomalies = _explain_all(failed, model.initial, min(deadline, time.monotonic() + EXPLAIN_SECONDS))
     return _result(name, tasks, anomalies, time.monotonic() - began)
 
 
@@ -108,7 +112,8 @@ def check_linearizable_bounded(
 ) -> CheckResult:
     """Check a history in a process of its own, with caps on its memory and time.
 
-    Never raises and never hangs: a check that was killed, crashed or ran out of memory is `unknown`, with the reason.
+    Never raises and never hangs: a check that was killed, crashed or ran out of memory is `unknown`, and the
+    reason says so.
     """
     began = time.monotonic()
 
@@ -133,16 +138,18 @@ def check_linearizable_bounded(
 
 
 def _search_all(tasks: list[_Task], initial: Any, max_steps: int, deadline: float) -> None:
-    """Search the keys in rounds until each has a verdict or a budget is spent."""
+    """Search the keys in rounds until each has a verdict, a budget is spent, or a round found a violation."""
     budget = min(FIRST_BUDGET, max_steps)
     waiting = tasks
     while waiting:
         for task in waiting:
             _advance(task, initial, budget, deadline)
         waiting = [task for task in waiting if task.verdict is None]
-        for task in waiting if budget >= max_steps else []:
-            task.close("unknown", f"after {task.steps} steps")
-        waiting = [task for task in waiting if task.verdict is None]
+        failed = any(task.verdict == "fail" for task in tasks)
+        if failed or budget >= max_steps:
+            for task in waiting:
+                task.close("unknown", f"after {task.steps} steps")
+            return
         budget = min(budget * 4, max_steps)
 
 
@@ -163,14 +170,23 @@ def _advance(task: _Task, initial: Any, budget: int, deadline: float) -> None:
         task.close("unknown", f"out of memory after {task.steps} steps")
 
 
+def _explain_all(failed: list[_Task], initial: Any, deadline: float) -> list[dict[str, Any]]:
+    """Return the anomaly of each key that failed; the time is shared fairly among them."""
+    anomalies = []
+    for left, task in zip(range(len(failed), 0, -1), failed, strict=True):
+        share = max(deadline - time.monotonic(), 0.0) / left
+        anomalies.append(_explain(task, initial, share))
+    return anomalies
+
+
 def _explain(task: _Task, initial: Any, max_seconds: float) -> dict[str, Any]:
-    """Return the anomaly of a key that failed: a pattern that proves it, else the smallest set without an order."""
+    """Return the anomaly of one key: a pattern that proves it, else the smallest set without an order."""
     kept, smallest = task.entries, False
     try:
         proof = prove(task.entries, initial)
         if proof is not None:
             return anomaly(task.key, proof.entries, proof.sentence)
-        kept, smallest = shrink(task.entries, initial, min(SHRINK_SECONDS, max_seconds))
+        kept, smallest = shrink(task.entries, initial, max_seconds)
     except MemoryError:
         pass
     return anomaly(task.key, kept, general_sentence(kept, smallest))

@@ -111,8 +111,8 @@ def entries_by_key(
 ) -> dict[str, list[Entry]]:
     """Return the entries of each key in order of invocation.
 
-    Operations that say nothing are left out. Where generators' clocks differ, each interval is widened by the bound
-    on their error: that only forgets order in time, so it can hide a violation but never make one up.
+    Operations that say nothing are left out. Where generators' clocks differ, each interval is widened by the
+    bound on their error: that only forgets order in time, so it can hide a violation but never make one up.
     """
     keys: dict[str, list[Entry]] = {}
     for operation in operations:

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Shrink the operations of a key that have no order to the smallest set that still proves it.
 
-Removing an operation must not make up a violation. An observation may always go. A writer may go only when nobody
-who stays saw its value, and no failed comparison that stays may owe its answer to it; so every value that is seen in
-what remains keeps all its writers.
+Removing an operation must not make up a violation. An observation may always go. A writer may go only when
+nobody who stays saw its value, and no failed comparison that stays may owe its answer to it; so every value
+that is seen in what remains keeps all its writers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models import APPEND, DIFFERS, READ, Entry
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models import (
+    APPEND,
+    DIFFERS,
+    READ,
+    Entry,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.wgl import Search
 
 TRIAL_STEPS = 20_000

@@ -2,17 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Search for an order of the operations of one key that explains every answer.
 
-The search of Wing and Gong with Lowe's memory of configurations. A configuration is: the first completed operation
-(by completion) that has no place yet, which later ones have one, which open operations were used, and the state.
+The search of Wing and Gong with Lowe's memory of configurations. A configuration is: the first completed
+operation (by completion) that has no place yet, which later ones have one, which open operations were used,
+and the state.
 
 What keeps it small, none of which loses an order or invents one:
 
 * A read-only operation that agrees with the state takes its place at once, since it moves nothing.
-* A value that only one operation wrote cannot come back, so the state may leave it only when all who saw it are
-  placed; else the branch is dead.
+* A value that only one operation wrote cannot come back, so the state may leave it only when all who saw it
+  are placed; else the branch is dead.
 * Values that nobody compares with are one value, JUNK: nothing can tell them apart.
-* An open operation is used only when it lets an operation pass that waits right now. In an order with as few open
-  operations as possible, each is followed by one that the state before it would have refused.
+* An open operation is used only when it lets an operation pass that waits right now. In an order with as few
+  open operations as possible, each is followed by one that the state before it would have refused.
 * Of open operations with the same effect the earliest is used first: none ever has to end.
 * A configuration is dead if one with the same places and state but fewer open operations spent was seen.
 """
@@ -219,7 +220,7 @@ class Search:
             if mask >> (place - first) & 1:
                 continue
             kind = self.kinds[place]
-            if kind == WRITE or kind == APPEND or (kind == CAS and self.expects[place] == state):
+            if kind in (WRITE, APPEND) or (kind == CAS and self.expects[place] == state):
                 yield place
 
     def _placed(self, node: Node, place: int) -> Node:
@@ -278,7 +279,7 @@ class Search:
 
 
 def _windows(closed: list[Entry]) -> list[list[int]]:
-    """For each operation: itself and the later ones that may come before it, being invoked by its completion."""
+    """Return for each operation itself and the later ones that were invoked by its completion."""
     by_start = sorted(range(len(closed)), key=lambda place: closed[place].start)
     windows: list[list[int]] = []
     active: list[int] = []

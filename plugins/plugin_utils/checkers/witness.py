@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Say why the operations of one key have no order, in one sentence that holds by itself.
 
-Each pattern is a proof of its own: two or three operations, and the fact, looked up in the key's whole history, that
-nothing else can explain them.
+Each pattern is a proof of its own: two or three operations, and the fact, looked up in the key's whole
+history, that nothing else can explain them.
 """
 
 from __future__ import annotations
@@ -96,9 +96,8 @@ def _stale(key: _Key, entry: Entry) -> Proof | None:
     other = key.before(entry.start)
     if other is None or other.start <= settled or _value(other) == entry.expect:
         return None
-    again = "wrote" if origins else "had written"
-    end = f"nothing {again} {_show(entry.expect)} again" if origins else f"nothing {again} {_show(entry.expect)}"
-    sentence = f"{_saw(entry)} although {_had(other)} and {end}"
+    again = "" if entry.expect is None else f" and nothing wrote {_show(entry.expect)} again"
+    sentence = f"{_saw(entry)} although {_had(other)}{again}"
     return Proof([*origins, other, entry], sentence)
 
 
@@ -114,8 +113,9 @@ def _taken_twice(key: _Key, entry: Entry) -> Proof | None:
             return None
         if other.kind == CAS and other.expect == entry.expect:
             sentence = (
-                f"{_who(other)} and {_who(entry)} both replaced {_show(entry.expect)}, by {_show(other.new)} and by "
-                f"{_show(entry.new)} at {_s(other.end)} and {_s(entry.end)}, although it was there only once"
+                f"{_who(other)} and {_who(entry)} both replaced {_show(entry.expect)}, "
+                f"by {_show(other.new)} and by {_show(entry.new)} at {_s(other.end)} and {_s(entry.end)}, "
+                "although it was there only once"
             )
             return Proof([*writers, other, entry], sentence)
     return None
@@ -189,8 +189,12 @@ def anomaly(key: str, entries: Sequence[Entry], sentence: str) -> dict[str, Any]
     times = [time for one in operations for time in (one["invoke_s"], one["complete_s"]) if time is not None]
     window = [min(times, default=0.0), max(times, default=0.0)]
     return {
-        "key": key, "message": f"key {key}: {sentence}", "operations": operations, "window_s": window, "faults": [],
-    }  # fmt: skip
+        "key": key,
+        "message": f"key {key}: {sentence}",
+        "operations": operations,
+        "window_s": window,
+        "faults": [],
+    }
 
 
 def general_sentence(entries: Sequence[Entry], smallest: bool) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The charts over time: throughput, latency and a lane per node, on one shared axis of seconds.
 
-Colours of text and lines are set by the page from its style sheet, so that dark mode and print reach the charts.
+The page sets the colours of text and lines from its style sheet, so dark mode and print reach the charts.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bokeh.embed import components
-from bokeh.models import (
-    BoxAnnotation,
-    ColumnDataSource,
-    FactorRange,
-    HoverTool,
-    Legend,
-    NumeralTickFormatter,
-    Range1d,
-)
-from bokeh.plotting import figure
-from bokeh.resources import Resources
-
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import Columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.lanes import Span
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.series import latencies, rates
+from bokeh.embed import components
+from bokeh.models import (
+    ColumnDataSource,
+    FactorRange,
+    HoverTool,
+    NumeralTickFormatter,
+    Range1d,
+)
+from bokeh.models.annotations import BoxAnnotation, Legend
+from bokeh.plotting import figure
+from bokeh.resources import Resources
 
 COLOURS = {
     "answered": "#4f8fd6", "failed": "#d1495b", "indeterminate": "#e3a23a", "not sent": "#8b93a1",
     "p50": "#4f8fd6", "p95": "#2fa390", "p99": "#e3a23a", "max": "#d1495b",
-    "healthy": "#3f9c6b", "unhealthy": "#d1495b", "silent": "#8b93a1", "leader": "#f2c230", "fault": "#8e6bd1",
+    "healthy": "#3f9c6b", "unhealthy": "#d1495b", "silent": "#8b93a1", "leader": "#f2c230",
+    "fault": "#8e6bd1",
 }  # fmt: skip
 SIDES = ("#8e6bd1", "#d0709f", "#5ba3b0", "#a58a4a", "#6f7fd8")
-LEFT_PX = 62
+LEFT_PX = 76
+TEXT = "#7b8494"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Charts:
 
 def charts(timeline: Timeline) -> Charts:
     """Draw all charts of a run."""
-    axis = Range1d(0, max(timeline.duration_s, 1.0), bounds="auto")
+    axis = Range1d(start=0, end=max(timeline.duration_s, 1.0), bounds="auto")
     sides = side_colours(timeline.faults)
     figures = {
         "throughput": _throughput(timeline, axis),
@@ -83,26 +83,28 @@ def side_colours(faults: Sequence[Span]) -> dict[str, str]:
     """Return a colour for each side of each partition, and one for other faults."""
     kinds = list(dict.fromkeys(span.kind for span in faults))
     return {
-        kind: COLOURS["fault"] if kind == "fault" else SIDES[place % len(SIDES)] for place, kind in enumerate(kinds)
+        kind: COLOURS["fault"] if kind == "fault" else SIDES[place % len(SIDES)]
+        for place, kind in enumerate(kinds)
     }
 
 
 def _figure(axis: Range1d, height_px: int, **more: Any) -> Any:
     plot = figure(
-        x_range=axis, height=height_px, sizing_mode="stretch_width", min_border_left=LEFT_PX, min_border_right=12,
+        x_range=axis, height=height_px, sizing_mode="stretch_width",
+        min_border_left=LEFT_PX, min_border_right=12,
         tools="xpan,xbox_zoom,xwheel_zoom,reset,save", active_drag="xbox_zoom", active_scroll=None,
         toolbar_location="above", background_fill_color=None, border_fill_color=None, outline_line_color=None,
-        output_backend="svg" if height_px < 0 else "canvas", **more,
+        **more,
     )  # fmt: skip
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     plot.xgrid.grid_line_color = None
+    plot.axis.axis_label_text_color = plot.axis.major_label_text_color = plot.axis.axis_line_color = TEXT
     plot.grid.grid_line_alpha = 0.35
     plot.axis.minor_tick_line_color = None
     plot.axis.axis_label_text_font_style = "normal"
-    for part in (plot.axis,):
-        part.axis_label_text_font = part.major_label_text_font = "system-ui, sans-serif"
-        part.axis_label_text_font_size = part.major_label_text_font_size = "12px"
+    plot.axis.axis_label_text_font = plot.axis.major_label_text_font = "system-ui, sans-serif"
+    plot.axis.axis_label_text_font_size = plot.axis.major_label_text_font_size = "12px"
     return plot
 
 
@@ -110,7 +112,8 @@ def _shade(plot: Any, faults: Sequence[Span]) -> None:
     for from_s, to_s in dict.fromkeys((span.from_s, span.to_s) for span in faults):
         plot.add_layout(
             BoxAnnotation(
-                left=from_s, right=to_s, fill_color=COLOURS["fault"], fill_alpha=0.14, line_color=COLOURS["fault"],
+                left=from_s, right=to_s, fill_color=COLOURS["fault"], fill_alpha=0.14,
+                line_color=COLOURS["fault"],
                 line_alpha=0.7, line_dash="dashed", level="underlay",
             )
         )  # fmt: skip
@@ -119,8 +122,9 @@ def _shade(plot: Any, faults: Sequence[Span]) -> None:
 def _legend(plot: Any, items: Sequence[tuple[str, list[Any]]]) -> None:
     legend = Legend(
         items=list(items), orientation="horizontal", click_policy="hide", border_line_color=None,
-        background_fill_alpha=0.0, padding=2, margin=0, spacing=8, glyph_width=12, glyph_height=12, label_height=14,
-        label_standoff=3, label_text_font="system-ui, sans-serif", label_text_font_size="11px", location="left",
+        background_fill_alpha=0.0, margin=0, spacing=8, glyph_width=12, glyph_height=12, label_height=14,
+        label_standoff=3, label_text_font="system-ui, sans-serif", label_text_font_size="11px",
+        location="left", label_text_color=TEXT,
     )  # fmt: skip
     plot.add_layout(legend, "above")
 
@@ -133,7 +137,7 @@ def _throughput(timeline: Timeline, axis: Range1d) -> Any:
         "indeterminate": found.indeterminate, "not sent": found.dropped,
     })  # fmt: skip
     top = float(max((found.answered + found.failed + found.indeterminate + found.dropped).max(), 1.0))
-    plot = _figure(axis, 250, y_range=Range1d(0, top * 1.08))
+    plot = _figure(axis, 250, y_range=Range1d(start=0, end=top * 1.08))
     _shade(plot, timeline.faults)
     bars = plot.vbar_stack(
         names, x="middle_s", width=found.width_s * 0.94, source=source,
@@ -151,11 +155,13 @@ def _latency(timeline: Timeline, axis: Range1d) -> Any:
     values = np.concatenate([*found.values()])
     values = values[np.isfinite(values) & (values > 0)]
     low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 1000.0)
-    plot = _figure(axis, 230, y_axis_type="log", y_range=Range1d(low / 1.5, high * 1.8))
+    plot = _figure(axis, 230, y_axis_type="log", y_range=Range1d(start=low / 1.5, end=high * 1.8))
     _shade(plot, timeline.faults)
     source = ColumnDataSource({"middle_s": middle_s, **found})
     lines = [
-        plot.line("middle_s", name, source=source, line_width=2 if name == "p50" else 1.6, color=COLOURS[name])
+        plot.line(
+            "middle_s", name, source=source, line_width=2 if name == "p50" else 1.6, color=COLOURS[name]
+        )
         for name in found
     ]
     _legend(plot, [(name, [line]) for name, line in zip(found, lines, strict=True)])
@@ -167,7 +173,7 @@ def _latency(timeline: Timeline, axis: Range1d) -> Any:
 
 
 def _lanes(timeline: Timeline, axis: Range1d, sides: Mapping[str, str]) -> Any:
-    lanes = FactorRange(*reversed(list(timeline.nodes)))
+    lanes = FactorRange(factors=list(reversed(timeline.nodes)))
     plot = _figure(axis, 70 + 34 * max(len(timeline.nodes), 1), y_range=lanes)
     parts = [
         _bars(plot, timeline.faults, 0.86, {span.kind: sides[span.kind] for span in timeline.faults}, 0.45),

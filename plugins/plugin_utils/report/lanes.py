@@ -18,7 +18,7 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One node in one state from ``from_s`` to ``to_s``; ``kind`` is healthy, unhealthy, silent, leader or fault."""
+    """One node in one state from ``from_s`` to ``to_s``: its health, leader, or a fault's side."""
 
     node: str
     kind: str

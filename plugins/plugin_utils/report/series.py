@@ -6,10 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-
-from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import OUTCOMES, Bools, Columns, Floats
+from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import (
+    OUTCOMES,
+    Bools,
+    Columns,
+    Floats,
+)
 
 MAX_BUCKETS = 240
 WIDTHS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
@@ -54,12 +59,12 @@ def rates(columns: Columns, duration_s: float) -> Rates:
 
 
 def latencies(columns: Columns, duration_s: float) -> tuple[Floats, dict[str, Floats]]:
-    """Return bucket middles in seconds and, for each quantile, latencies in ms; NaN where nothing was answered."""
+    """Return bucket middles in s and each quantile's latencies in ms; NaN where nothing was answered."""
     edges = _edges(duration_s, bucket_width_s(duration_s))
     times_s = columns.intended_s[columns.answered]
     latency_ms = columns.latency_s[columns.answered] * 1000.0
     cuts = np.searchsorted(times_s, edges)
-    parts = [latency_ms[start:end] for start, end in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [latency_ms[start:end] for start, end in pairwise(cuts)]
     middle_s: Floats = (edges[:-1] + edges[1:]) / 2
     return middle_s, {name: _quantiles(parts, share) for name, share in QUANTILES.items()}
 

@@ -20,9 +20,14 @@ def lab_nodes(names: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[st
     } for name in names]
 
 
+def answers(names: Iterable[str], hostvars: Mapping[str, Any], variable: str) -> dict[str, Any]:
+    """A registered variable of each host, by name; empty for a host that has none."""
+    return {name: dict(hostvars[name].get(variable) or {}) for name in names}
+
+
 class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"lab_nodes": lab_nodes}
+        return {"lab_nodes": lab_nodes, "answers": answers}

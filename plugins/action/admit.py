@@ -1,0 +1,43 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of `foundation.testbed.admit`."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.foundation.testbed.plugins.plugin_utils import admission, run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import node_programs
+from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import conclude
+
+
+class ActionModule(ActionBase):
+    """Starts a run, or refuses it with the verdict `unknown` and every reason."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec({
+            "folder": {"type": "path", "required": True},
+            "plan": {"type": "dict", "required": True},
+            "systems": {"type": "dict", "required": True},
+            "answers": {"type": "dict", "required": True},
+        })
+        folder, plan = Path(options["folder"]), options["plan"]
+        record = run_folder.update(folder)
+        asked_ns = record["began_wall_ns"] + int(record["steps"][-1]["started_s"] * 1e9)
+        offsets = admission.clock_offsets_ms(options["answers"], asked_ns, time.time_ns())
+        verdict = admission.admit(options["answers"], offsets)
+        run_folder.mark_step(folder, "stage")
+        if verdict.reasons:
+            return {**result, **conclude(folder, preflight=verdict.reasons, status=verdict.status)}
+        start_wall_ns = admission.start_instant(time.time_ns(), (time.time_ns() - asked_ns) / 1e9)
+        versions = {host: answer["versions"] for host, answer in options["answers"].items() if answer["versions"]}
+        run_folder.update(
+            folder, start_wall_ns=start_wall_ns, clock_offset_ms=offsets,
+            started_at=datetime.fromtimestamp(start_wall_ns / 1e9, timezone.utc).isoformat(),
+            versions={**record["versions"], "system": versions})
+        programs = node_programs(plan, folder.name, start_wall_ns, options["systems"])
+        return {**result, "changed": False, "programs": programs, "start_wall_ns": start_wall_ns}

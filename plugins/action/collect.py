@@ -1,0 +1,31 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of `foundation.testbed.collect`."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """Runs the module, fetches what it packed and unpacks it into a folder named after the host."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        result.update(self._execute_module(task_vars=task_vars))
+        archive = result.pop("archive", None)
+        if result.get("failed") or archive is None:
+            return result
+        folder = Path(self._task.args["dest"]) / task_vars["inventory_hostname"]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(suffix=".tar.gz") as fetched:
+            self._connection.fetch_file(archive, fetched.name)
+            subprocess.run(["tar", "--extract", "--gzip", "--no-same-owner", f"--file={fetched.name}",
+                            f"--directory={folder}"], check=True)
+        run = self._task.args["run"]
+        self._low_level_execute_command(f"rm {archive}; touch /var/lib/foundation-testbed/runs/{run}/collected")
+        return {**result, "folder": str(folder)}

@@ -1,0 +1,55 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of `foundation.testbed.compile`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import ansible
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import cluster_view
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import overview
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
+
+
+class ActionModule(ActionBase):
+    """Compiles a scenario and makes the run's folder."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, options = self.validate_argument_spec(
+            {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}})
+        try:
+            cluster = cluster_view(task_vars)
+            path = find_scenario(options["scenario"])
+            plan = compile_plan(path.stem, load_scenario(path), cluster)
+        except InputError as error:
+            return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
+        Display().display(overview(plan))
+        result.update(plan=plan, systems=cluster.systems, changed=True)
+        if self._task.check_mode:
+            return result
+        folder = run_folder.create(Path(options["runs_dir"]), path, plan_text(plan), {
+            "scenario": path.stem,
+            "seed": plan["seed"],
+            "began_wall_ns": run_folder.playbook_began_ns(os.getppid()),
+            "command": command_to_repeat(path.stem, task_vars),
+            "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
+            "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
+        })
+        run_folder.mark_step(folder, "preflight")
+        return {**result, "run": folder.name, "folder": str(folder)}
+
+
+def command_to_repeat(scenario: str, task_vars) -> str:
+    """Return the command that runs the scenario again on the same inventory."""
+    sources = " ".join(f"-i {os.path.relpath(source)}" for source in task_vars.get("ansible_inventory_sources") or [])
+    return f"ansible-playbook {sources} playbooks/run.yml -e scenario={scenario}".replace("  ", " ")

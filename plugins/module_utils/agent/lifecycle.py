@@ -1,0 +1,100 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The six steps of a fault on one node: check, apply, prove it holds, revert, prove it is gone, record.
+
+A kind of fault is one file in `module_utils/faults` whose `FAULT` is a class with these members:
+
+* `lead_s`: seconds before its start at which it has to be applied (0 when applying is the effect),
+* `FAULT(run, fault_id, program, start_wall_ns, end_wall_ns, prober)`,
+* `check() -> list[str]`: reasons why this node cannot do it, empty when it can,
+* `undo() -> dict`: what the module's `revert(undo)` needs; written to the journal before `apply()`,
+* `apply()`,
+* `feels`: whether this node can feel the effect, and `felt() -> bool`: whether it does right now,
+* `observe()`: probe once while the effect is to hold, and keep count,
+* `evidence() -> dict`: the counts, and whether the effect is still in place,
+* `traces() -> list[str]`: what is left on this node, and `async recovered() -> bool`: whether all is well again.
+
+The module's own functions are `capable()` (reasons why this node can do no fault of this kind), `revert(undo)`,
+idempotent, `leftovers()`, every trace of this kind whoever made it, and `sweep()`, which removes those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Prober, watch_edge
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal, fault_module
+
+# Seconds before an edge at which dense probing begins, and after it at which it gives up.
+EDGE_BEFORE_S, EDGE_AFTER_S = 0.02, 1.0
+# Seconds kept clear of probes at either edge of the window.
+HOLD_MARGIN_S = 0.1
+OBSERVE_EVERY_S = 0.25
+
+
+class FaultRun:
+    """One fault of the plan, on this node."""
+
+    def __init__(self, run: str, program: dict[str, Any], clock: RunClock, ledger: Ledger, journal: UndoJournal,
+                 prober: Prober):
+        self.run_id, self.clock, self.journal = run, clock, journal
+        self.fault_id, self.kind = program["id"], program["type"]
+        self.start_s, self.end_s = float(program["start_s"]), float(program["end_s"])
+        self.write = functools.partial(ledger.write, fault=self.fault_id, kind=self.kind)
+        self.module = fault_module(self.kind)
+        self.fault = self.module.FAULT(run, self.fault_id, program["node"], clock.wall_ns(self.start_s),
+                                       clock.wall_ns(self.end_s), prober)
+
+    async def live(self) -> None:
+        """Go through all six steps; whatever goes wrong is in the ledger, and the fault is taken back."""
+        try:
+            await self.clock.until(self.start_s - self.fault.lead_s)
+            reasons = self.fault.check()
+            self.write("check", able=not reasons, reasons=reasons)
+            if reasons:
+                return
+            self.journal.add(self.run_id, self.fault_id, self.kind, self.fault.undo())
+            self.fault.apply()
+            self.write("load", start_wall_ns=self.clock.wall_ns(self.start_s),
+                       end_wall_ns=self.clock.wall_ns(self.end_s))
+            await self._prove()
+            await self._take_back()
+        except Exception as error:
+            self.write("error", message=f"{type(error).__name__}: {error}")
+            self.journal.revert_one(self.run_id, self.fault_id)
+
+    async def _prove(self) -> None:
+        """Feel the beginning, observe while it holds, feel the end."""
+        await self._edge("apply", self.start_s, wanted=True)
+        while self.clock.now_s() < self.end_s - HOLD_MARGIN_S - OBSERVE_EVERY_S:
+            await self._observe_for_a_second()
+        await self._edge("revert", self.end_s, wanted=False)
+
+    async def _edge(self, event: str, at_s: float, wanted: bool) -> None:
+        await self.clock.until(at_s - EDGE_BEFORE_S if self.fault.feels else at_s)
+        if not self.fault.feels:
+            return
+        edge = await asyncio.get_running_loop().run_in_executor(
+            None, watch_edge, self.fault.felt, wanted, self.clock.wall_ns(at_s + EDGE_AFTER_S))
+        if edge is not None:
+            self.write(event, felt_ns=edge.felt_ns, resolution_ms=edge.resolution_ms)
+
+    async def _observe_for_a_second(self) -> None:
+        for _ in range(round(1 / OBSERVE_EVERY_S)):
+            await asyncio.sleep(OBSERVE_EVERY_S)
+            if self.clock.now_s() >= self.end_s - HOLD_MARGIN_S:
+                break
+            self.fault.observe()
+        self.write("evidence", **self.fault.evidence())
+
+    async def _take_back(self) -> None:
+        """Remove the fault, then prove that nothing is left of it and that all is well again."""
+        last = self.fault.evidence()
+        self.module.revert(self.fault.undo())
+        self.journal.remove(self.run_id, self.fault_id)
+        self.write("gone", traces=self.fault.traces(), probe_passed=await self.fault.recovered())
+        self.write("record", packets=last["packets"], probes=last["probes"])

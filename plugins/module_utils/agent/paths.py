@@ -1,0 +1,25 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where the testbed keeps its things on a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ENROLMENT = Path("/etc/foundation-testbed/enrolment.json")
+AGENT = Path("/usr/local/lib/foundation-testbed/agent.pyz")
+STATE = Path("/var/lib/foundation-testbed")
+RUNS = STATE / "runs"
+UNDO = STATE / "undo"
+
+UNIT_PREFIX = "foundation-testbed-run-"
+
+
+def run_dir(run: str) -> Path:
+    """Folder of one run on this node."""
+    return RUNS / run
+
+
+def unit_name(run: str) -> str:
+    """Systemd unit that holds the agent of one run."""
+    return f"{UNIT_PREFIX}{run}.service"

@@ -1,0 +1,110 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The agent: lives through one run on one node, on its own clock, with nobody's help."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import enrolment, system
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Prober
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
+
+# Seconds after the last fault's end during which the node still answers its peers' probes.
+LINGER_S = 6.0
+
+
+class Agent:
+    """One node's part of a run. `program` is what the controller staged in `program.json`."""
+
+    def __init__(self, folder: Path, program: dict[str, Any]):
+        self.folder = folder
+        self.program = program
+        self.clock = RunClock(program["start_wall_ns"])
+        self.ledger = Ledger(folder / "ledger.jsonl", program["node"], self.clock)
+
+    async def run(self) -> int:
+        """Arm, live through the plan, and say how it went; returns the exit status."""
+        enrolment.require(self.program["testbed_id"])
+        prober = await Prober(self.program["probe_port"]).start()
+        faults = [FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal(), prober)
+                  for fault in self.program["faults"]]
+        if self.clock.now_s() > 0:
+            self.ledger.write("error", message="the start instant had passed before this node was armed")
+            write_json(self.folder / "armed.json", {"armed": False, "late_s": round(self.clock.now_s(), 3)})
+            return 1
+        self.ledger.write("armed")
+        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(-self.clock.now_s(), 3)})
+        await self._live(faults)
+        self.ledger.write("end")
+        write_json(self.folder / "done.json", {"t_s": self.clock.now_s()})
+        prober.close()
+        return 0
+
+    async def _live(self, faults: list[FaultRun]) -> None:
+        tasks = [asyncio.ensure_future(work) for work in (
+            self._mark_start(), self._sample(), self._linger(),
+            *(fault.live() for fault in faults), *(self._generate(load) for load in self.program["load"]))]
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        stopping = asyncio.ensure_future(stop.wait())
+        everything = asyncio.gather(*tasks)
+        await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            self.ledger.write("error", message="the agent was told to stop before the plan's end")
+            everything.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await everything
+        else:
+            stopping.cancel()
+            await everything
+
+    async def _mark_start(self) -> None:
+        await self.clock.until(0)
+        self.ledger.write("start")
+
+    async def _linger(self) -> None:
+        ends = [fault["end_s"] + LINGER_S for fault in self.program["faults"]]
+        await self.clock.until(max([self.program["duration_s"], *ends]))
+
+    async def _sample(self) -> None:
+        """Once a second, ask this node's own system how it is."""
+        if not self.program["systems"]:
+            return
+        loop = asyncio.get_running_loop()
+        with (self.folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1) as file:
+            for second in range(int(self.program["duration_s"]) + 1):
+                await self.clock.until(second)
+                answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
+                file.write(json.dumps({"node": self.program["node"], "t_s": second, **answer}) + "\n")
+
+    async def _generate(self, load: dict[str, Any]) -> None:
+        """Run one load generator in a process of its own."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(AGENT), "load", str(self.folder), load["generator"])
+        try:
+            status = await process.wait()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+        if status != 0:
+            self.ledger.write("error", message=f"load generator {load['generator']} ended with status {status}")
+
+
+def main(folder: str) -> int:
+    """Run the agent of the program staged in `folder`."""
+    path = Path(folder)
+    return asyncio.run(Agent(path, json.loads((path / "program.json").read_text(encoding="utf-8"))).run())

@@ -1,0 +1,67 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a run may start: what the nodes answered before anything was broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+
+# A plan is refused where clocks differ by more than this: nodes would not act at one instant.
+MAX_CLOCK_OFFSET_MS = 250.0
+
+
+@dataclass
+class Admission:
+    """Reasons not to start, and the exit status that the gravest of them asks for."""
+
+    reasons: list[str] = field(default_factory=list)
+    status: ExitStatus = ExitStatus.PASS
+
+    def refuse(self, reason: str, status: ExitStatus) -> None:
+        """Add a reason; the first one decides the status."""
+        self.reasons.append(reason)
+        self.status = self.status or status
+
+
+def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str, float]) -> Admission:
+    """Judge the answers of `foundation.testbed.preflight`, by host."""
+    admission = Admission()
+    for host, answer in answers.items():
+        if answer.get("unreachable"):
+            admission.refuse(f"{host} is unreachable: {_first_line(answer)}", ExitStatus.UNREACHABLE)
+        elif answer.get("failed") or "blockers" not in answer:
+            admission.refuse(f"{host} cannot run: {_first_line(answer)}", ExitStatus.TESTBED_FAILED)
+        else:
+            for reason in answer["blockers"]:
+                admission.refuse(f"{host} cannot run: {reason}", ExitStatus.TESTBED_FAILED)
+            for reason in answer["unhealthy"]:
+                admission.refuse(f"{host} was not healthy before the run: {reason}", ExitStatus.CLUSTER_NOT_HEALTHY)
+    for host, offset_ms in clock_offset_ms.items():
+        if abs(offset_ms) > MAX_CLOCK_OFFSET_MS:
+            admission.refuse(f"the clock of {host} is {offset_ms:+.0f} ms from this machine's; allowed: "
+                             f"{MAX_CLOCK_OFFSET_MS:.0f} ms", ExitStatus.TESTBED_FAILED)
+    return admission
+
+
+def clock_offsets_ms(answers: Mapping[str, Mapping[str, Any]], asked_ns: int, answered_ns: int) -> dict[str, float]:
+    """How far each node's clock is outside the span in which it was asked (0 inside it), in ms."""
+    offsets = {}
+    for host, answer in answers.items():
+        if "wall_ns" in answer:
+            wall_ns = int(answer["wall_ns"])
+            nearest = min(max(wall_ns, asked_ns), answered_ns)
+            offsets[host] = (wall_ns - nearest) / 1e6
+    return offsets
+
+
+def start_instant(now_ns: int, preflight_s: float) -> int:
+    """Choose a whole second far enough ahead: staging takes about as long as the preflight did."""
+    return int(now_ns / 1e9 + 2.0 * preflight_s + 3.0) * 10**9
+
+
+def _first_line(answer: Mapping[str, Any]) -> str:
+    return (str(answer.get("msg") or "it gave no answer").strip().splitlines() or ["it gave no answer"])[0]

@@ -1,0 +1,39 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The agent as one file: all node-side code and every system's client in a zip that Python runs as it is."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = PurePosixPath("ansible_collections/foundation/testbed")
+PACKAGES = ("agent", "faults", "load")
+
+_MAIN = """import sys
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+# The oldest time a zip can hold: the same code gives the same bytes, whenever it is packed.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def agent_files(root: Path = ROOT) -> dict[str, bytes]:
+    """Content of the archive by path in it; every folder is a package."""
+    module_utils = root / "plugins" / "module_utils"
+    sources = [path for package in PACKAGES for path in (module_utils / package).rglob("*.py")]
+    sources += root.glob("roles/*/files/client.py")
+    files = {str(NAMESPACE / path.relative_to(root).as_posix()): path.read_bytes() for path in sources}
+    folders = {parent for name in files for parent in PurePosixPath(name).parents if parent.name}
+    return {"__main__.py": _MAIN.encode(), **{str(folder / "__init__.py"): b"" for folder in folders}, **files}
+
+
+def agent_archive(root: Path = ROOT) -> bytes:
+    """Return the archive's bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(agent_files(root).items()):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

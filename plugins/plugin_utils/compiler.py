@@ -1,0 +1,166 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The compiler: a scenario and a cluster in, the plan out. Pure: the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
+    ClientGroup,
+    PartitionCondition,
+    Scenario,
+    threshold,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, not_allowed
+
+PROBE_PORT = 7391
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """What the compiler must know of a cluster; addresses by name, in the inventory's order."""
+
+    testbed_id: str
+    nodes: dict[str, str]
+    observers: dict[str, str]
+    systems: dict[str, list[str]]
+    workloads: dict[str, list[str]]
+
+
+def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> dict[str, Any]:
+    """Return the plan (docs/records.md); raises InputError with one line for each thing the cluster cannot give."""
+    problems = [f"{scenario_id}.yml: {problem}" for problem in _misfits(scenario, cluster)]
+    if problems:
+        raise InputError(problems)
+    return {
+        "format": 1,
+        "scenario": {"name": scenario_id, "title": scenario.name, "description": scenario.description,
+                     "system": scenario.system},
+        "seed": scenario.seed,
+        "duration_s": scenario.duration,
+        "testbed_id": cluster.testbed_id,
+        "nodes": [{"name": name, "address": address} for name, address in cluster.nodes.items()],
+        "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
+        "faults": [_partition(i, condition, cluster) for i, condition in enumerate(scenario.conditions, 1)],
+        "load": _load(scenario, cluster),
+        "criteria": [{"name": name, "threshold": threshold(name, given), "comparison": CRITERIA[name].comparison}
+                     for name, given in scenario.success_criteria.items()],
+        "minimum_load": {"operations": scenario.workload.minimum_operations,
+                         "rate_share": scenario.workload.minimum_rate_share},
+    }
+
+
+def plan_text(plan: dict[str, Any]) -> str:
+    """The plan as it is written to `plan.json`."""
+    return json.dumps(plan, indent=1, sort_keys=True) + "\n"
+
+
+def node_programs(plan: dict[str, Any], run: str, start_wall_ns: int, systems: dict[str, list[str]]) -> dict[str, Any]:
+    """Return what each host is to be staged with: its own part of the plan, tied to the start instant."""
+    common = {"run": run, "testbed_id": plan["testbed_id"], "start_wall_ns": start_wall_ns,
+              "duration_s": plan["duration_s"], "probe_port": PROBE_PORT}
+    programs = {}
+    for host in [*plan["nodes"], *plan["observers"]]:
+        name = host["name"]
+        faults = [{**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": fault["nodes"][name]}
+                  for fault in plan["faults"] if name in fault["nodes"]]
+        programs[name] = {**common, "node": name, "systems": systems.get(name, []), "faults": faults,
+                          "load": [part for part in plan["load"] if part["observer"] == name]}
+    return programs
+
+
+def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
+    """Whatever the scenario asks for that this cluster does not have."""
+    if scenario.system not in cluster.workloads:
+        yield f"system: {not_allowed(scenario.system, cluster.workloads)}"
+    elif scenario.workload.type not in cluster.workloads[scenario.system]:
+        yield f"workload.type: {not_allowed(scenario.workload.type, cluster.workloads[scenario.system])}"
+    runs_system = _running(scenario.system, cluster)
+    for i, group in enumerate(scenario.workload.clients):
+        if group.to not in ("each", "any") and group.to not in runs_system:
+            yield f"workload.clients[{i}].to: {not_allowed(group.to, ['each', 'any', *runs_system])}"
+    for i, condition in enumerate(scenario.conditions):
+        for name, members in condition.groups.items():
+            for member in members:
+                if member not in cluster.nodes:
+                    yield f"conditions[{i}].groups.{name}: {not_allowed(member, cluster.nodes)}"
+
+
+def _running(system: str, cluster: ClusterView) -> dict[str, str]:
+    return {name: address for name, address in cluster.nodes.items() if system in cluster.systems.get(name, [])}
+
+
+def _partition(number: int, condition: PartitionCondition, cluster: ClusterView) -> dict[str, Any]:
+    sides = {name: group for group, members in condition.groups.items() for name in members}
+    addresses = {**cluster.nodes, **cluster.observers}
+    if condition.clients == "cut":  # the clients find themselves on the side of the first group
+        sides.update(dict.fromkeys(cluster.observers, next(iter(condition.groups))))
+    grudges = complete_grudge(sides)
+    return {
+        "id": condition.id or f"partition-{number}",
+        "type": "partition",
+        "start_s": int(condition.at),
+        "end_s": int(condition.at + condition.for_),
+        "targets": [name for name in cluster.nodes if name in sides],
+        "params": {"groups": condition.groups, "clients": condition.clients},
+        "nodes": {name: {"blocked": {peer: addresses[peer] for peer in grudges[name]},
+                         "open": {peer: addresses[peer] for peer in sides
+                                  if peer != name and peer not in grudges[name]}}
+                  for name in sides},
+    }
+
+
+def complete_grudge(sides: dict[str, str]) -> dict[str, list[str]]:
+    """Who drops whom: everyone everybody of another side. Symmetrical, and nobody drops itself."""
+    return {name: [peer for peer, other in sides.items() if other != side] for name, side in sides.items()}
+
+
+def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
+    """One generator for each observer; the rate is split evenly."""
+    workload = scenario.workload
+    endpoints = _running(scenario.system, cluster)
+    clients = [client for group in workload.clients for client in _clients(group, endpoints)]
+    return [{
+        "observer": observer,
+        "generator": f"{observer}-0",
+        "system": scenario.system,
+        "workload": workload.type,
+        "seed": sub_seed(scenario.seed, f"{observer}-0"),
+        "index": index,
+        "generators": len(cluster.observers),
+        "rate_per_s": workload.rate / len(cluster.observers),
+        "duration_s": scenario.duration,
+        "operation_timeout_s": workload.operation_timeout,
+        "max_in_flight": workload.max_in_flight or enough_in_flight(workload.rate, workload.operation_timeout),
+        "keys": workload.keys,
+        "operations_per_key": workload.operations_per_key,
+        "mix": workload.mix.model_dump(),
+        "final_read_timeout_s": workload.final_read_timeout,
+        "clients": clients,
+    } for index, observer in enumerate(cluster.observers)]
+
+
+def enough_in_flight(rate_per_s: float, timeout_s: float) -> int:
+    """Return so many operations at once that a system which answers none does not slow the open loop."""
+    return math.ceil(rate_per_s * (timeout_s + 1.0) * 1.25) + 16
+
+
+def _clients(group: ClientGroup, endpoints: dict[str, str]) -> list[dict[str, Any]]:
+    if group.to == "any":
+        return [{"name": "failover", "pinned": False, "endpoints": endpoints, "weight": group.weight,
+                 "options": group.options}]
+    nodes = endpoints if group.to == "each" else {group.to: endpoints[group.to]}
+    return [{"name": name, "pinned": True, "endpoints": {name: address}, "weight": group.weight,
+             "options": group.options} for name, address in nodes.items()]
+
+
+def sub_seed(seed: int, purpose: str) -> int:
+    """Return a seed of its own for each purpose, so that one more draw here moves nothing there."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:6], "big")

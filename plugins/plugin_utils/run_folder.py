@@ -1,0 +1,110 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The folder of a run on the controller: made when a scenario is compiled, filled as the run goes on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json, write_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, not_allowed
+
+
+def run_name(scenario: str, now: datetime) -> str:
+    """Name of a run: its UTC time and its scenario."""
+    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{scenario}"
+
+
+def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any]) -> Path:
+    """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it."""
+    name = run_name(scenario_file.stem, datetime.now(timezone.utc))
+    folder = runs_dir / name
+    folder.mkdir(parents=True)
+    shutil.copyfile(scenario_file, folder / "scenario.yml")
+    write_text(folder / "plan.json", plan_text)
+    write_json(folder / "run.json", {"run": name, **about, "steps": []})
+    fresh = runs_dir / ".latest.new"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(name)
+    fresh.replace(runs_dir / "latest")
+    return folder
+
+
+def find_run(runs_dir: Path, name: str) -> Path:
+    """Return the folder of a run given by name, path or 'latest'; raises InputError with the newest names there are."""
+    for candidate in (runs_dir / name, Path(name)):
+        if (candidate / "run.json").is_file():
+            return candidate.resolve()
+    known = sorted((path.parent.name for path in runs_dir.glob("*/run.json")), reverse=True)[:5]
+    raise InputError([f"run: {not_allowed(name, ['latest', *known] if known else [])}"])
+
+
+def update(folder: Path, **fields: Any) -> dict[str, Any]:
+    """Set fields of `run.json`; returns the whole record."""
+    path = folder / "run.json"
+    record = {**json.loads(path.read_text(encoding="utf-8")), **fields}
+    write_json(path, record)
+    return dict(record)
+
+
+def mark_step(folder: Path, name: str) -> None:
+    """Note in `run.json` that a step begins now, and so that the one before it has ended."""
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    now_s = round(time.time() - record["began_wall_ns"] / 1e9, 3)
+    steps = [{**step, "ended_s": step.get("ended_s", now_s)} for step in record["steps"]]
+    update(folder, steps=[*steps, {"name": name, "started_s": now_s}])
+
+
+def playbook_began_ns(process_id: int) -> int:
+    """Wall-clock nanoseconds at which a process of this machine began (proc(5), field 22 of stat)."""
+    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    uptime_s = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    age_s = uptime_s - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time_ns() - round(age_s * 1e9)
+
+
+def merge(folder: Path) -> None:
+    """Put together what was collected from the hosts in `nodes/<host>/`, and remove the parts.
+
+    Writes history.jsonl.gz, load.json, ledger.jsonl, samples.jsonl and logs/<host>/.
+    """
+    parts = sorted(path for path in (folder / "nodes").glob("*") if path.is_dir())
+    with gzip.open(folder / "history.jsonl.gz", "wb", compresslevel=6) as merged:
+        for path in _files(parts, "history.*.jsonl"):
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, merged)
+    write_json(folder / "load.json", [json.loads(path.read_text(encoding="utf-8"))
+                                      for path in _files(parts, "load.*.json")])
+    for name in ("ledger.jsonl", "samples.jsonl"):
+        lines = [line for path in _files(parts, name) for line in _whole_lines(path)]
+        write_text(folder / name, "".join(f"{line}\n" for line in sorted(lines, key=_time_of)))
+    for part in parts:
+        logs = folder / "logs" / part.name
+        if (part / "logs").is_dir() and not logs.exists():
+            logs.parent.mkdir(exist_ok=True)
+            shutil.move(part / "logs", logs)
+    shutil.rmtree(folder / "nodes", ignore_errors=True)
+
+
+def _files(parts: Iterable[Path], pattern: str) -> list[Path]:
+    return [path for part in parts for path in sorted(part.glob(pattern))]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Lines of a file, less a last one that a kill cut short."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return [line for line in text.splitlines() if line.endswith("}")]
+
+
+def _time_of(line: str) -> float:
+    match = re.search(r'"t_s": (-?[0-9.e+-]+)', line)
+    return float(match[1]) if match else 0.0

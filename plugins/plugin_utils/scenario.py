@@ -1,0 +1,154 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The scenario: everything a user says about a run, checked before anything is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
+    InputError,
+    not_allowed,
+    parse_duration,
+    parse_model,
+    read_yaml,
+)
+
+SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
+
+
+def _instant(value: object) -> float:
+    return 0.0 if value == "0s" else parse_duration(value)
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+Instant = Annotated[float, BeforeValidator(_instant)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+
+class Mix(_Strict):
+    """Shares of the kinds of operation; they need not add up to one."""
+
+    read: Annotated[float, Field(ge=0, strict=False)] = 0.5
+    write: Annotated[float, Field(ge=0, strict=False)] = 0.3
+    cas: Annotated[float, Field(ge=0, strict=False)] = 0.2
+
+    @model_validator(mode="after")
+    def _something(self) -> Mix:
+        if self.read + self.write + self.cas <= 0:
+            raise ValueError("given shares that are all 0; allowed: at least one above 0")
+        return self
+
+
+class ClientGroup(_Strict):
+    """Clients that talk to one node (`to: n1`), one group for each node (`to: each`), or any node (`to: any`)."""
+
+    to: str
+    weight: Annotated[float, Field(gt=0, strict=False)] = 1.0
+    options: dict[str, Any] = {}
+
+
+class Workload(_Strict):
+    """The load: an open loop at a given rate."""
+
+    type: Literal["register"] = "register"
+    rate: Annotated[float, Field(ge=0, le=20000, strict=False)]
+    keys: Annotated[int, Field(ge=1, le=10000)] = 10
+    operations_per_key: Annotated[int, Field(ge=10, le=100000)] = 200
+    operation_timeout: Duration = 1.0
+    max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
+    mix: Mix = Mix()
+    clients: Annotated[list[ClientGroup], Field(min_length=1)] = [
+        ClientGroup(to="each", weight=1.0), ClientGroup(to="any", weight=5.0)]
+    final_read_timeout: Duration = 30.0
+    minimum_operations: Annotated[int, Field(ge=1)] = 100
+    minimum_rate_share: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.9
+
+
+class PartitionCondition(_Strict):
+    """Named groups that cannot reach each other for a while."""
+
+    type: Literal["partition"]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,20}$")] | None = None
+    at: Instant
+    for_: Annotated[Duration, Field(alias="for")]
+    groups: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=2)]
+    clients: Literal["stay", "cut"] = "stay"
+
+    @model_validator(mode="after")
+    def _sound(self) -> PartitionCondition:
+        names = [name for members in self.groups.values() for name in members]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"groups: given the node {name!r} {names.count(name)} times; allowed: every node once")
+        for key, value in (("at", self.at), ("for", self.for_)):
+            if value != int(value):
+                raise ValueError(f"{key}: given {value:g} s; allowed: whole seconds (the kernel compares whole seconds)")
+        return self
+
+
+class Scenario(_Strict):
+    """One scenario file."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    system: str
+    seed: Annotated[int, Field(ge=0)] = 1
+    duration: Duration
+    workload: Workload
+    conditions: list[PartitionCondition] = []
+    success_criteria: Annotated[dict[str, float | str], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _within_duration(self) -> Scenario:
+        for i, condition in enumerate(self.conditions):
+            if condition.at + condition.for_ > self.duration:
+                raise ValueError(
+                    f"conditions[{i}]: given an end at {condition.at + condition.for_:g} s; "
+                    f"allowed: at most the duration, {self.duration:g} s")
+        for name in self.success_criteria:
+            if name not in CRITERIA:
+                raise ValueError(f"success_criteria: {not_allowed(name, CRITERIA)}")
+        return self
+
+
+def threshold(name: str, given: float | str) -> float:
+    """Return a criterion's threshold in its own unit; a text is a duration. Raises ValueError."""
+    if not isinstance(given, str):
+        return float(given)
+    unit = CRITERIA[name].unit
+    if unit not in ("s", "ms"):
+        raise ValueError(f"success_criteria.{name}: given {given!r}; allowed: a number ({unit})")
+    try:
+        return parse_duration(given) * (1000.0 if unit == "ms" else 1.0)
+    except ValueError as error:
+        raise ValueError(f"success_criteria.{name}: {error}") from None
+
+
+def find_scenario(name: str, folder: Path = SCENARIOS_DIR) -> Path:
+    """Return the file of a scenario given by name or by path; raises InputError with the names there are."""
+    path = Path(name)
+    if path.suffix in (".yml", ".yaml") and path.is_file():
+        return path.resolve()
+    known = {file.stem: file for file in sorted(folder.glob("*.yml"))}
+    if name not in known:
+        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml file"])
+    return known[name]
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read and check a scenario file; raises InputError with one line for each mistake."""
+    scenario = parse_model(Scenario, read_yaml(path), path.name)
+    try:
+        for name, given in scenario.success_criteria.items():
+            threshold(name, given)
+    except ValueError as error:
+        raise InputError([f"{path.name}: {error}"]) from None
+    return scenario
