@@ -13,7 +13,7 @@ import gc
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("ok", "fail", "info", "drop")
 _HEADER_MARK = '{"format"'
 _OP, _GENERATOR, _TYPE = FIELDS.index("op"), FIELDS.index("generator"), FIELDS.index("type")
 _CHUNK = 1 << 20
-_scan = json.JSONDecoder().scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]
 
 
 class HistoryError(ValueError):
@@ -122,7 +122,7 @@ class _Reader:
                 zipped = raw.read(2) == b"\x1f\x8b"
                 raw.seek(0)
                 stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-                while chunk := stream.read(_CHUNK):
+                while chunk := stream.read1(_CHUNK):
                     chunks.append(chunk)
         except EOFError:
             pass

@@ -27,6 +27,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.shrink import shrink
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.wgl import Search
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.witness import (
+    Proof,
     anomaly,
     general_sentence,
     prove,
@@ -67,6 +68,7 @@ class _Task:
     key: str
     entries: list[Entry]
     search: Search | None = None
+    proof: Proof | None = None
     steps: int = 0
     verdict: Verdict | None = None
     why: str = ""
@@ -144,7 +146,7 @@ def _search_all(tasks: list[_Task], initial: Any, max_steps: int, deadline: floa
     while waiting:
         for task in waiting:
             _advance(task, initial, budget, deadline)
-        waiting = [task for task in waiting if task.verdict is None]
+        waiting = [task for task in waiting if task.verdict is None and not _proven(task, initial)]
         failed = any(task.verdict == "fail" for task in tasks)
         if failed or budget >= max_steps:
             for task in waiting:
@@ -170,6 +172,16 @@ def _advance(task: _Task, initial: Any, budget: int, deadline: float) -> None:
         task.close("unknown", f"out of memory after {task.steps} steps")
 
 
+def _proven(task: _Task, initial: Any) -> bool:
+    """Look whether a pattern settles a key that the first round of the search did not."""
+    if task.steps > FIRST_BUDGET:
+        return False
+    task.proof = prove(task.entries, initial)
+    if task.proof is not None:
+        task.close("fail")
+    return task.proof is not None
+
+
 def _explain_all(failed: list[_Task], initial: Any, deadline: float) -> list[dict[str, Any]]:
     """Return the anomaly of each key that failed; the time is shared fairly among them."""
     anomalies = []
@@ -183,7 +195,7 @@ def _explain(task: _Task, initial: Any, max_seconds: float) -> dict[str, Any]:
     """Return the anomaly of one key: a pattern that proves it, else the smallest set without an order."""
     kept, smallest = task.entries, False
     try:
-        proof = prove(task.entries, initial)
+        proof = task.proof or prove(task.entries, initial)
         if proof is not None:
             return anomaly(task.key, proof.entries, proof.sentence)
         kept, smallest = shrink(task.entries, initial, max_seconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ def explosive() -> list[Operation]:
     """Thirty concurrent writes, each compared with once, and two reads that no last write explains."""
     writes = [f"n1 write {value} 0-100" for value in range(30)]
     mismatches = [f"n2 cas {value}:{value + 100} 0-100 mismatch" for value in range(30)]
-    return history(*writes, *mismatches, "n3 read 3 101-102", "n3 read 4 103-104", key="bomb")
+    return history(*writes, *mismatches, "n3 read 3 101-104", "n4 read 4 101-104", key="bomb")
 
 
 def test_the_budget_of_steps_gives_unknown() -> None:
@@ -56,9 +56,19 @@ def test_a_violation_is_found_beside_a_key_that_explodes() -> None:
 
 
 def test_the_cap_on_memory_gives_unknown() -> None:
-    result = check_linearizable_bounded(explosive(), max_seconds=60, max_memory_bytes=8 * MIB)
+    base = history("n1 write 0 0-9")[0]
+    appends = [replace(base, f="append", value=str(number) * MIB) for number in range(9)]
+    final = replace(base, f="get", value="x", invoke_ns=10**11, complete_ns=10**11 + 1)
+    result = check_linearizable_bounded([*appends, final], AppendModel(), max_memory_bytes=64 * MIB)
     assert result.verdict == "unknown"
     assert "memory" in result.reason
+
+
+def test_what_a_pattern_proves_needs_no_search() -> None:
+    operations = [*explosive(), *history("n4 write 900 105-106", "n5 read 3 107-108", key="bomb")]
+    result = check_linearizable(operations, max_steps=100)
+    assert result.verdict == "fail"
+    assert "n5 read 3 at 108.000 s although 900 was written by 106.000 s" in result.reason
 
 
 def test_a_verdict_comes_back_from_the_child() -> None:
