@@ -79,11 +79,22 @@ def judge(
     if preflight:
         started = read_run(folder)
         records.plan, records.run = started.plan, started.run
-    checks = [] if preflight else run_checks(records, checkers or CHECKERS)
-    results = decide(records, checks, preflight=preflight, name=folder.resolve().name)
+    checks = [] if preflight else run_checks(records, CHECKERS if checkers is None else checkers)
+    results = _decided(records, checks, preflight, folder.resolve().name)
     write_json(folder / "results.json", results.as_record())
     write_text(folder / "junit.xml", junit_xml(results.as_record()))
     return results
+
+
+def _decided(
+    records: RunRecords, checks: Sequence[Mapping[str, Any]], preflight: Sequence[str], name: str
+) -> Results:
+    """Decide; records of a shape that nobody foresaw are unknown, not a traceback."""
+    try:
+        return decide(records, checks, preflight=preflight, name=name)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"The records cannot be judged: {type(error).__name__}: {error}."
+        return decide(RunRecords(problems=[*records.problems, reason]), [], name=name)
 
 
 def decide(

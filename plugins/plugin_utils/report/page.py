@@ -19,7 +19,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records imp
     read_run,
     write_text,
 )
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 MAX_ANOMALIES = 20
@@ -42,7 +42,7 @@ def render(results: Entry, records: RunRecords) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
