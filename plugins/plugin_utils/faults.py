@@ -87,7 +87,7 @@ def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | Non
     acts = [node for node in _acts(fault, ledger, start_wall_ns) if node.blocked or not _blocks(fault)]
     applied_ns, reverted_ns = _felt(acts, "apply"), _felt(acts, "revert")
     nodes = {node.node: _node_record(node) for node in acts}
-    lacks = [f"{name}: {lack}" for name, node in nodes.items() for lack in node["lacks"]]
+    lacks = [f"{name}: {', '.join(node['lacks'])}" for name, node in nodes.items() if node["lacks"]]
     if not acts:
         lacks = ["no target node has anything to do in the plan"]
     begin_ns, end_ns = min(applied_ns, default=None), max(reverted_ns, default=None)
