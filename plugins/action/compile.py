@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from hashlib import sha256
 from pathlib import Path
 
 import ansible
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import agent_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import cluster_view
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
@@ -24,6 +27,7 @@ class ActionModule(ActionBase):
     """Compiles a scenario and makes the run's folder."""
 
     def run(self, tmp=None, task_vars=None):
+        began_wall_ns = time.time_ns()
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
             {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}})
@@ -34,13 +38,13 @@ class ActionModule(ActionBase):
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
         Display().display(overview(plan))
-        result.update(plan=plan, systems=cluster.systems, changed=True)
+        result.update(plan=plan, systems=cluster.systems, agent_sha256=sha256(agent_archive()).hexdigest(), changed=True)
         if self._task.check_mode:
             return result
         folder = run_folder.create(Path(options["runs_dir"]), path, plan_text(plan), {
             "scenario": path.stem,
             "seed": plan["seed"],
-            "began_wall_ns": run_folder.playbook_began_ns(os.getppid()),
+            "began_wall_ns": began_wall_ns,
             "command": command_to_repeat(path.stem, task_vars),
             "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
             "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},

@@ -109,6 +109,8 @@ class InventoryModule(BaseInventoryPlugin):
     """Reads `cluster.yml`."""
 
     NAME = "foundation.testbed.cluster"
+    # The file is the user's own; what it says of a node's configuration may hold templates.
+    trusted_by_default = True
 
     def verify_file(self, path):
         return super().verify_file(path) and Path(path).name in ("cluster.yml", "cluster.yaml")

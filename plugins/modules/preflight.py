@@ -12,6 +12,10 @@ description:
   - Nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module
 options:
+  agent_sha256:
+    description: Checksum of the agent that the controller would install; another one on the node is a blocker.
+    type: str
+    required: true
   systems:
     description: Systems under test on this node.
     type: list
@@ -28,6 +32,7 @@ EXAMPLES = r"""
 - name: Ask every node whether it is fit
   foundation.testbed.preflight:
     testbed_id: local
+    agent_sha256: "{{ agent_sha256 }}"
     systems: [etcd]
     faults: [partition]
 """
@@ -69,6 +74,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "testbed_id": {"type": "str", "required": True},
+            "agent_sha256": {"type": "str", "required": True},
             "systems": {"type": "list", "elements": "str", "default": []},
             "faults": {"type": "list", "elements": "str", "default": []},
         },
@@ -82,7 +88,10 @@ def main() -> None:
         ["python3", str(AGENT), "preflight", json.dumps(module.params["systems"]), json.dumps(module.params["faults"])])
     if status != 0:
         module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
-    module.exit_json(changed=False, **json.loads(output))
+    answer = json.loads(output)
+    if module.sha256(str(AGENT)) != module.params["agent_sha256"]:
+        answer["blockers"].append("its agent is not this controller's: run the playbook provision")
+    module.exit_json(changed=False, **answer)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def node_programs(plan: dict[str, Any], run: str, start_wall_ns: int, systems: d
         faults = [{**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": fault["nodes"][name]}
                   for fault in plan["faults"] if name in fault["nodes"]]
         programs[name] = {**common, "node": name, "systems": systems.get(name, []), "faults": faults,
-                          "load": [part for part in plan["load"] if part["observer"] == name]}
+                          # Keys of a run are its own: a cluster that stands still holds those of the run before.
+                          "load": [{**part, "namespace": f"{run}/"} for part in plan["load"]
+                                   if part["observer"] == name]}
     return programs
 
 

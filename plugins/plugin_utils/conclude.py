@@ -31,6 +31,7 @@ def conclude(folder: Path, preflight: Sequence[str] = (), status: ExitStatus | N
     record = results.as_record()
     run = run_folder.update(folder)
     if "wall_s" not in run:
+        run_folder.mark_step(folder, None)
         wall_s = round((time.time_ns() - run["began_wall_ns"]) / 1e9, 3)
         run_folder.update(folder, wall_s=wall_s)
         plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))

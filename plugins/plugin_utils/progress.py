@@ -33,10 +33,10 @@ def _load(generators: Sequence[Mapping[str, Any]]) -> str:
     if not generators:
         return "no load"
     rate = sum(part["ops_per_s"] for part in generators)
-    unanswered = sum(part["fail"] + part["indeterminate"] + part["dropped"] for part in generators)
+    unanswered = sum(part["sent"] + part["dropped"] - part["in_flight"] - part["answered"] for part in generators)
     sent = sum(part["sent"] for part in generators)
     final = ", reading every key once more" if any(part["phase"] == "final" for part in generators) else ""
-    return f"{rate:.0f} operations/s, {sent} sent, {unanswered} failed or indeterminate{final}"
+    return f"{rate:.0f} operations/s, {sent} sent, {unanswered} without an answer{final}"
 
 
 def overview(plan: Mapping[str, Any]) -> str:

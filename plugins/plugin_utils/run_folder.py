@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import shutil
 import time
@@ -56,20 +55,12 @@ def update(folder: Path, **fields: Any) -> dict[str, Any]:
     return dict(record)
 
 
-def mark_step(folder: Path, name: str) -> None:
-    """Note in `run.json` that a step begins now, and so that the one before it has ended."""
+def mark_step(folder: Path, name: str | None) -> None:
+    """Note in `run.json` that a step begins now (None: no further one), and so that the one before it has ended."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     now_s = round(time.time() - record["began_wall_ns"] / 1e9, 3)
     steps = [{**step, "ended_s": step.get("ended_s", now_s)} for step in record["steps"]]
-    update(folder, steps=[*steps, {"name": name, "started_s": now_s}])
-
-
-def playbook_began_ns(process_id: int) -> int:
-    """Wall-clock nanoseconds at which a process of this machine began (proc(5), field 22 of stat)."""
-    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    uptime_s = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
-    age_s = uptime_s - int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return time.time_ns() - round(age_s * 1e9)
+    update(folder, steps=[*steps, *([{"name": name, "started_s": now_s}] if name else [])])
 
 
 def merge(folder: Path) -> None:

@@ -1,6 +1,7 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The agent's command line: `agent.pyz run DIR | load DIR GENERATOR | revert RUN | heal [--check] | preflight SYSTEMS FAULTS`."""
+"""The agent's command line: `agent.pyz run DIR | load DIR GENERATOR | revert RUN | heal [--check] |
+preflight SYSTEMS FAULTS | health SYSTEM`."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ def main(arguments: list[str]) -> int:
     if verb == "preflight":
         print(json.dumps(preflight.preflight(*(json.loads(argument) for argument in rest))))
         return 0
-    print(f"unknown verb {verb!r}; allowed: run, load, revert, heal, preflight", file=sys.stderr)
+    if verb == "health":
+        print(json.dumps(system.status(*rest)))
+        return 0
+    print(f"unknown verb {verb!r}; allowed: run, load, revert, heal, preflight, health", file=sys.stderr)
     return 2
 
 

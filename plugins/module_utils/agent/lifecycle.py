@@ -30,10 +30,16 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal, fault_module
 
 # Seconds before an edge at which dense probing begins, and after it at which it gives up.
-EDGE_BEFORE_S, EDGE_AFTER_S = 0.02, 1.0
-# Seconds kept clear of probes at either edge of the window.
-HOLD_MARGIN_S = 0.1
-OBSERVE_EVERY_S = 0.25
+EDGE_BEFORE_S, EDGE_AFTER_S = 0.1, 1.0
+# Seconds between two observations while the effect is to hold, and so many of them for each entry in the ledger.
+OBSERVE_EVERY_S, OBSERVATIONS_PER_ENTRY = 0.25, 4
+
+
+def observation_times(start_s: float, end_s: float) -> list[float]:
+    """Instants at which to observe: clear of both edges, where the outcome is open."""
+    count = int((end_s - EDGE_BEFORE_S - start_s) / OBSERVE_EVERY_S)
+    times = [start_s + OBSERVE_EVERY_S * i for i in range(1, count + 1)]
+    return [at_s for at_s in times if at_s < end_s - EDGE_BEFORE_S]
 
 
 class FaultRun:
@@ -70,8 +76,13 @@ class FaultRun:
     async def _prove(self) -> None:
         """Feel the beginning, observe while it holds, feel the end."""
         await self._edge("apply", self.start_s, wanted=True)
-        while self.clock.now_s() < self.end_s - HOLD_MARGIN_S - OBSERVE_EVERY_S:
-            await self._observe_for_a_second()
+        count = 0
+        for at_s in observation_times(self.start_s, self.end_s):
+            await self.clock.until(at_s)
+            self.fault.observe()
+            count += 1
+            if count % OBSERVATIONS_PER_ENTRY == 0:
+                self.write("evidence", **self.fault.evidence())
         await self._edge("revert", self.end_s, wanted=False)
 
     async def _edge(self, event: str, at_s: float, wanted: bool) -> None:
@@ -82,14 +93,6 @@ class FaultRun:
             None, watch_edge, self.fault.felt, wanted, self.clock.wall_ns(at_s + EDGE_AFTER_S))
         if edge is not None:
             self.write(event, felt_ns=edge.felt_ns, resolution_ms=edge.resolution_ms)
-
-    async def _observe_for_a_second(self) -> None:
-        for _ in range(round(1 / OBSERVE_EVERY_S)):
-            await asyncio.sleep(OBSERVE_EVERY_S)
-            if self.clock.now_s() >= self.end_s - HOLD_MARGIN_S:
-                break
-            self.fault.observe()
-        self.write("evidence", **self.fault.evidence())
 
     async def _take_back(self) -> None:
         """Remove the fault, then prove that nothing is left of it and that all is well again."""

@@ -74,19 +74,22 @@ class Prober(asyncio.DatagramProtocol):
 
 @dataclass
 class Edge:
-    """The instant at which an effect began or ended, as felt: wall-clock ns, and ms since it was last felt otherwise."""
+    """The instant at which an effect began or ended, as felt: wall-clock ns, and ms since it was last felt otherwise.
+
+    `resolution_ms` is None when it was there at the first look: it may have begun at any time before.
+    """
 
     felt_ns: int
-    resolution_ms: float
+    resolution_ms: Optional[float]
 
 
 def watch_edge(felt: Callable[[], bool], wanted: bool, deadline_wall_ns: int, interval_s: float = 0.0005) -> Optional[Edge]:
     """Ask densely until the effect is felt (or no more felt); None when that has not happened by the deadline."""
-    before = time.time_ns()
+    before = None
     while True:
         asked = time.time_ns()
         if felt() == wanted:
-            return Edge(asked, round((asked - before) / 1e6, 3))
+            return Edge(asked, None if before is None else round((asked - before) / 1e6, 3))
         before = asked
         if asked > deadline_wall_ns:
             return None

@@ -23,6 +23,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 
 # Seconds after the last fault's end during which the node still answers its peers' probes.
 LINGER_S = 6.0
+# Faults begin and end at whole seconds; samples are taken between them, so that neither disturbs the other.
+SAMPLE_OFFSET_S = 0.5
+# Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
+SWITCH_INTERVAL_S = 0.0005
 
 
 class Agent:
@@ -85,10 +89,10 @@ class Agent:
             return
         loop = asyncio.get_running_loop()
         with (self.folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1) as file:
-            for second in range(int(self.program["duration_s"]) + 1):
-                await self.clock.until(second)
+            for second in range(int(self.program["duration_s"])):
+                await self.clock.until(second + SAMPLE_OFFSET_S)
                 answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
-                file.write(json.dumps({"node": self.program["node"], "t_s": second, **answer}) + "\n")
+                file.write(json.dumps({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer}) + "\n")
 
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""
@@ -107,4 +111,5 @@ class Agent:
 def main(folder: str) -> int:
     """Run the agent of the program staged in `folder`."""
     path = Path(folder)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     return asyncio.run(Agent(path, json.loads((path / "program.json").read_text(encoding="utf-8"))).run())

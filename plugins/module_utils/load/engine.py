@@ -59,6 +59,7 @@ class Engine:
         self.timeout_ns = int(program["operation_timeout_s"] * NS)
         self.tally, self.flights = Tally(), {}  # type: Tally, dict[int, Flight]
         self.groups: dict[str, Group] = {}
+        self.namespace = program.get("namespace", "")
         self._module, self._numbers, self._start_mono_ns = module, Numbers(program), start_mono_ns
         self._backlog: deque[Op] = deque()
         self._next: Optional[Op] = None
@@ -139,7 +140,7 @@ class Engine:
     async def execute(self, flight: Flight) -> Outcome:
         """Ask the system and record its answer; cancelled by others than `expire`, leave it open."""
         try:
-            done = await flight.slot.client.invoke(flight.f, flight.op.key, flight.value)
+            done = await flight.slot.client.invoke(flight.f, self.namespace + flight.op.key, flight.value)
             outcome = Outcome(done.type, done.value, done.error, done.node)
             if outcome.type not in TYPES:
                 outcome = self._unanswered(flight, f"bad-completion-{outcome.type}")

@@ -126,6 +126,7 @@ class _Run:
             "t_s": round(self.engine.now_ns() / schedule.NS, 3),
             "duration_s": self.program["duration_s"],
             "sent": tally.sent,
+            "answered": tally.answered,
             "ok": tally.ok,
             "fail": tally.fail,
             "indeterminate": tally.info,

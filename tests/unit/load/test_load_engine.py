@@ -32,6 +32,13 @@ def test_quick_system(run, tmp_path):
     assert (progress["phase"], progress["sent"]) == ("done", summary["sent"])
 
 
+def test_a_run_never_meets_the_keys_of_another(run):
+    """The same plan run twice on one cluster must not read the first run's values (the checker saw that once)."""
+    records = run(Client, namespace="run-2/")
+    assert Client.store and all(key.startswith("run-2/") for key in Client.store)
+    assert not any(event["key"].startswith("run-2/") for event in records.events)
+
+
 def test_lines_pair_up_and_no_process_overlaps(run):
     records = run(Client, rate_per_s=400.0)
     busy = {}

@@ -1,0 +1,59 @@
+# The two commands: `make demo` and `make test`. Both install what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+INVENTORY ?= inventories/local
+SCENARIO ?= etcd_majority_partition
+PYTEST_ARGS ?=
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
+export MOLECULE_GLOB := molecule/*/molecule.yml
+PLAYBOOK := ansible-playbook -i $(INVENTORY)
+PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
+
+.PHONY: help demo run heal destroy purge test unit integration molecule lint bench setup-run setup-dev
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: setup-run ## Make the lab, deploy etcd, cut it in two under load, judge, report
+	$(PLAYBOOK) playbooks/site.yml -e scenario=$(SCENARIO)
+
+run: setup-run ## Run SCENARIO=name on the lab that stands
+	$(PLAYBOOK) playbooks/run.yml -e scenario=$(SCENARIO)
+
+heal: setup-run ## End every run and take back every fault, now
+	$(PLAYBOOK) playbooks/heal.yml
+
+destroy: setup-run ## Remove the lab with all its traces (cached images stay)
+	$(PLAYBOOK) playbooks/destroy.yml
+
+purge: setup-run ## Remove the lab and the cached images
+	$(PLAYBOOK) playbooks/destroy.yml -e lab_container_purge_images=true
+
+test: unit integration molecule ## Pass all tests (unit, on the real lab, molecule)
+
+unit: setup-dev ## Unit tests: no root, no nodes
+	$(PYTEST) tests/unit
+
+integration: setup-dev ## Tests on real nodes of their own lab; needs root
+	$(PYTEST) tests/integration
+
+molecule: setup-dev ## molecule test
+	molecule test
+
+lint: setup-dev ## ansible-lint (production), ruff, mypy
+	ruff check .
+	ruff format --check .
+	MYPYPATH=.collections mypy
+	ansible-lint --offline
+
+bench: setup-dev ## Measure the figures of docs/figures.md on this machine
+	PYTHONPATH=.collections python -m tests.bench
+
+setup-run:
+	@bin/setup run
+
+setup-dev:
+	@bin/setup dev
