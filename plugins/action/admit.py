@@ -19,12 +19,14 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec({
-            "folder": {"type": "path", "required": True},
-            "plan": {"type": "dict", "required": True},
-            "systems": {"type": "dict", "required": True},
-            "answers": {"type": "dict", "required": True},
-        })
+        _validation, options = self.validate_argument_spec(
+            {
+                "folder": {"type": "path", "required": True},
+                "plan": {"type": "dict", "required": True},
+                "systems": {"type": "dict", "required": True},
+                "answers": {"type": "dict", "required": True},
+            }
+        )
         folder, plan = Path(options["folder"]), options["plan"]
         record = run_folder.update(folder)
         asked_ns = record["began_wall_ns"] + int(record["steps"][-1]["started_s"] * 1e9)
@@ -34,10 +36,15 @@ class ActionModule(ActionBase):
         if verdict.reasons:
             return {**result, **conclude(folder, preflight=verdict.reasons, status=verdict.status)}
         start_wall_ns = admission.start_instant(time.time_ns(), (time.time_ns() - asked_ns) / 1e9)
-        versions = {host: answer["versions"] for host, answer in options["answers"].items() if answer["versions"]}
+        versions = {
+            host: answer["versions"] for host, answer in options["answers"].items() if answer["versions"]
+        }
         run_folder.update(
-            folder, start_wall_ns=start_wall_ns, clock_offset_ms=offsets,
+            folder,
+            start_wall_ns=start_wall_ns,
+            clock_offset_ms=offsets,
             started_at=datetime.fromtimestamp(start_wall_ns / 1e9, timezone.utc).isoformat(),
-            versions={**record["versions"], "system": versions})
+            versions={**record["versions"], "system": versions},
+        )
         programs = node_programs(plan, folder.name, start_wall_ns, options["systems"])
         return {**result, "changed": False, "programs": programs, "start_wall_ns": start_wall_ns}

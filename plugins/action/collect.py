@@ -24,8 +24,19 @@ class ActionModule(ActionBase):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(suffix=".tar.gz") as fetched:
             self._connection.fetch_file(archive, fetched.name)
-            subprocess.run(["tar", "--extract", "--gzip", "--no-same-owner", f"--file={fetched.name}",
-                            f"--directory={folder}"], check=True)
+            subprocess.run(
+                [
+                    "tar",
+                    "--extract",
+                    "--gzip",
+                    "--no-same-owner",
+                    f"--file={fetched.name}",
+                    f"--directory={folder}",
+                ],
+                check=True,
+            )
         run = self._task.args["run"]
-        self._low_level_execute_command(f"rm {archive}; touch /var/lib/foundation-testbed/runs/{run}/collected")
+        self._low_level_execute_command(
+            f"rm {archive}; touch /var/lib/foundation-testbed/runs/{run}/collected"
+        )
         return {**result, "folder": str(folder)}

@@ -30,7 +30,8 @@ class ActionModule(ActionBase):
         began_wall_ns = time.time_ns()
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
-            {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}})
+            {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}}
+        )
         try:
             cluster = cluster_view(task_vars)
             path = find_scenario(options["scenario"])
@@ -38,22 +39,31 @@ class ActionModule(ActionBase):
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
         Display().display(overview(plan))
-        result.update(plan=plan, systems=cluster.systems, agent_sha256=sha256(agent_archive()).hexdigest(), changed=True)
+        result.update(
+            plan=plan, systems=cluster.systems, agent_sha256=sha256(agent_archive()).hexdigest(), changed=True
+        )
         if self._task.check_mode:
             return result
-        folder = run_folder.create(Path(options["runs_dir"]), path, plan_text(plan), {
-            "scenario": path.stem,
-            "seed": plan["seed"],
-            "began_wall_ns": began_wall_ns,
-            "command": command_to_repeat(path.stem, task_vars),
-            "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
-            "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
-        })
+        folder = run_folder.create(
+            Path(options["runs_dir"]),
+            path,
+            plan_text(plan),
+            {
+                "scenario": path.stem,
+                "seed": plan["seed"],
+                "began_wall_ns": began_wall_ns,
+                "command": command_to_repeat(path.stem, task_vars),
+                "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
+                "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
+            },
+        )
         run_folder.mark_step(folder, "preflight")
         return {**result, "run": folder.name, "folder": str(folder)}
 
 
 def command_to_repeat(scenario: str, task_vars) -> str:
     """Return the command that runs the scenario again on the same inventory."""
-    sources = " ".join(f"-i {os.path.relpath(source)}" for source in task_vars.get("ansible_inventory_sources") or [])
+    sources = " ".join(
+        f"-i {os.path.relpath(source)}" for source in task_vars.get("ansible_inventory_sources") or []
+    )
     return f"ansible-playbook {sources} playbooks/run.yml -e scenario={scenario}".replace("  ", " ")

@@ -17,10 +17,14 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
-            {"folder": {"type": "path", "required": True}, "answers": {"type": "dict", "required": True}})
+            {"folder": {"type": "path", "required": True}, "answers": {"type": "dict", "required": True}}
+        )
         folder = Path(options["folder"])
-        aborted = [f"{host} was not armed: {answer.get('msg', 'it gave no answer')}"
-                   for host, answer in options["answers"].items() if not answer.get("armed")]
+        aborted = [
+            f"{host} was not armed: {answer.get('msg', 'it gave no answer')}"
+            for host, answer in options["answers"].items()
+            if not answer.get("armed")
+        ]
         run_folder.mark_step(folder, "run")
         run_folder.update(folder, aborted=aborted, armed_at_ns=time.time_ns())
         return {**result, "changed": False, "aborted": aborted}

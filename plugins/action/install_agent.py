@@ -23,6 +23,12 @@ class ActionModule(ActionBase):
             task = self._task.copy()
             task.args = {"src": str(archive), "dest": str(AGENT), "mode": "0644", "directory_mode": "0755"}
             copy = self._shared_loader_obj.action_loader.get(
-                "ansible.legacy.copy", task=task, connection=self._connection, play_context=self._play_context,
-                loader=self._loader, templar=self._templar, shared_loader_obj=self._shared_loader_obj)
+                "ansible.legacy.copy",
+                task=task,
+                connection=self._connection,
+                play_context=self._play_context,
+                loader=self._loader,
+                templar=self._templar,
+                shared_loader_obj=self._shared_loader_obj,
+            )
             return copy.run(task_vars=task_vars)

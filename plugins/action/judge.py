@@ -19,7 +19,8 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
-            {"run": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}})
+            {"run": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}}
+        )
         try:
             folder = run_folder.find_run(Path(options["runs_dir"]), options["run"])
         except InputError as error:

@@ -21,28 +21,57 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec({
-            "systems": {"type": "list", "elements": "str", "required": True},
-            "inventory": {"type": "list", "elements": "path", "required": True},
-            "junit_dir": {"type": "path", "required": True},
-        })
+        _validation, options = self.validate_argument_spec(
+            {
+                "systems": {"type": "list", "elements": "str", "required": True},
+                "inventory": {"type": "list", "elements": "path", "required": True},
+                "junit_dir": {"type": "path", "required": True},
+            }
+        )
         folders = [known_systems()[name] / "tests" for name in options["systems"]]
         junit = Path(options["junit_dir"]) / "verify.xml"
-        done = subprocess.run(verify_command(folders, options["inventory"][0], junit), capture_output=True, text=True,
-                              check=False, timeout=TIMEOUT_S)
+        done = subprocess.run(
+            verify_command(folders, options["inventory"][0], junit),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
         Display().display(done.stdout.rstrip())
         if done.returncode != 0:
-            return {**result, "failed": True, "junit": str(junit), "testbed_exit": int(ExitStatus.CLUSTER_NOT_HEALTHY),
-                    "msg": f"the cluster is not healthy: {_last_line(done)}"}
+            return {
+                **result,
+                "failed": True,
+                "junit": str(junit),
+                "testbed_exit": int(ExitStatus.CLUSTER_NOT_HEALTHY),
+                "msg": f"the cluster is not healthy: {_last_line(done)}",
+            }
         return {**result, "changed": False, "junit": str(junit)}
 
 
 def verify_command(folders: list[Path], inventory: str, junit: Path) -> list[str]:
     """Return the pytest command; pytest-ansible, where installed, cannot be loaded beside testinfra."""
-    return [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:pytest-ansible",
-            "-c", "/dev/null", "--rootdir", str(folders[0].parent), f"--ansible-inventory={inventory}",
-            f"--junit-xml={junit}", *map(str, folders)]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--no-header",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:pytest-ansible",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(folders[0].parent),
+        f"--ansible-inventory={inventory}",
+        f"--junit-xml={junit}",
+        *map(str, folders),
+    ]
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
-    return next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "no output")
+    return next(
+        (line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "no output"
+    )

@@ -20,12 +20,14 @@ class ActionModule(ActionBase):
 
     def run(self, tmp=None, task_vars=None):
         result = super().run(tmp, task_vars)
-        _validation, options = self.validate_argument_spec({
-            "folder": {"type": "path", "required": True},
-            "plan": {"type": "dict", "required": True},
-            "start_wall_ns": {"type": "int", "required": True},
-            "interval_s": {"type": "float", "default": 2.0},
-        })
+        _validation, options = self.validate_argument_spec(
+            {
+                "folder": {"type": "path", "required": True},
+                "plan": {"type": "dict", "required": True},
+                "start_wall_ns": {"type": "int", "required": True},
+                "interval_s": {"type": "float", "default": 2.0},
+            }
+        )
         folder, plan = Path(options["folder"]), options["plan"]
         final_read_s = max([part["final_read_timeout_s"] for part in plan["load"]], default=0)
         give_up_s = plan["duration_s"] + final_read_s + 30

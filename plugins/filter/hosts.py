@@ -10,14 +10,17 @@ from typing import Any
 
 def lab_nodes(names: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping for each host: name, address, packages and limits, as the container modules take them."""
-    return [{
-        "name": name,
-        "address": hostvars[name]["testbed_address"],
-        "packages": hostvars[name]["testbed_packages"],
-        "memory_bytes": hostvars[name]["testbed_memory_bytes"],
-        "cpus": hostvars[name]["testbed_cpus"],
-        "pids": hostvars[name]["testbed_pids"],
-    } for name in names]
+    return [
+        {
+            "name": name,
+            "address": hostvars[name]["testbed_address"],
+            "packages": hostvars[name]["testbed_packages"],
+            "memory_bytes": hostvars[name]["testbed_memory_bytes"],
+            "cpus": hostvars[name]["testbed_cpus"],
+            "pids": hostvars[name]["testbed_pids"],
+        }
+        for name in names
+    ]
 
 
 def answers(names: Iterable[str], hostvars: Mapping[str, Any], variable: str) -> dict[str, Any]:

@@ -99,7 +99,11 @@ from pathlib import Path
 
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import expand, lab_vars, parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
+    expand,
+    lab_vars,
+    parse_cluster,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems, read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml

@@ -90,7 +90,8 @@ def pack(module: AnsibleModule, folder: Path) -> str:
     since = f"@{module.params['since_wall_ns'] // 10**9}"
     for unit in [*module.params["units"], f"foundation-testbed-run-{module.params['run']}.service"]:
         _status, output, _errors = module.run_command(
-            ["journalctl", "--no-pager", "--output=short-iso-precise", f"--since={since}", f"--unit={unit}"])
+            ["journalctl", "--no-pager", "--output=short-iso-precise", f"--since={since}", f"--unit={unit}"]
+        )
         (logs / f"{unit}.log").write_text(output, encoding="utf-8")
     archive = STATE / f"{module.params['run']}.tar.gz"
     with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
@@ -127,7 +128,9 @@ def main() -> None:
         module.fail_json(msg=str(error))
     folder = run_dir(module.params["run"])
     if not folder.is_dir():
-        module.fail_json(msg=f"this node knows nothing of the run {module.params['run']}: {folder} does not exist")
+        module.fail_json(
+            msg=f"this node knows nothing of the run {module.params['run']}: {folder} does not exist"
+        )
     if module.check_mode:
         module.exit_json(changed=True, finished=(folder / "done.json").exists())
     finished = wait_finished(folder, module.params["patience_s"])

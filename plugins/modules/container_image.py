@@ -86,8 +86,11 @@ def main() -> None:
         wanted += [image for image in images if image not in wanted]
         nodes.append(dict(node, images=[str(store.path(image)) for image in images]))
     try:
-        built = [recipe_hash(image) for image in wanted
-                 if (store.missing(image) if module.check_mode else store.ensure(image))]
+        built = [
+            recipe_hash(image)
+            for image in wanted
+            if (store.missing(image) if module.check_mode else store.ensure(image))
+        ]
     except LabError as error:
         module.fail_json(msg=f"the image cannot be built: {error}")
     module.exit_json(changed=bool(built), nodes=nodes, built=built)

@@ -108,9 +108,14 @@ def node_specs(params: dict) -> list:
     """Return the nodes of the module's options as the library takes them."""
     prefix_length = int(params["subnet"].split("/")[1])
     return [
-        NodeSpec(name=node["name"], address=node["address"], prefix_length=prefix_length, gateway=params["gateway"],
-                 limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"])),
-                 images=tuple(node["images"]))
+        NodeSpec(
+            name=node["name"],
+            address=node["address"],
+            prefix_length=prefix_length,
+            gateway=params["gateway"],
+            limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"])),
+            images=tuple(node["images"]),
+        )
         for node in params["nodes"]
     ]
 
@@ -120,9 +125,14 @@ def make_present(module: AnsibleModule, lab: Lab) -> dict:
     specs = node_specs(module.params)
     change = lab.compare(specs)
     before = lab.paths.node_names()
-    result = {"changed": change.needed, "started": change.start,
-              "diff": {"before": "".join(f"{n}\n" for n in before),
-                       "after": "".join(f"{spec.name}\n" for spec in sorted(specs, key=lambda s: s.name))}}
+    result = {
+        "changed": change.needed,
+        "started": change.start,
+        "diff": {
+            "before": "".join(f"{n}\n" for n in before),
+            "after": "".join(f"{spec.name}\n" for spec in sorted(specs, key=lambda s: s.name)),
+        },
+    }
     if module.check_mode:
         return result
     began = time.monotonic()
@@ -163,8 +173,12 @@ def main() -> None:
         with lab.locked():
             result = act(module, lab)
     except NodesNotStarted as error:
-        module.fail_json(msg=str(error), node_start_failures=error.failures, timeout_starting_nodes=error.time_outs,
-                         consoles=error.consoles)
+        module.fail_json(
+            msg=str(error),
+            node_start_failures=error.failures,
+            timeout_starting_nodes=error.time_outs,
+            consoles=error.consoles,
+        )
     except LabError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

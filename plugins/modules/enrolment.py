@@ -35,7 +35,10 @@ before:
 import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, enrolled_in
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import (
+    NotEnrolled,
+    enrolled_in,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, ENROLMENT, STATE
 
@@ -55,9 +58,13 @@ def main() -> None:
     except NotEnrolled:
         before = ""
     if before not in ("", wanted):
-        module.fail_json(msg=f"this host is enrolled in the testbed {before!r}; release it there before it joins {wanted!r}")
+        module.fail_json(
+            msg=f"this host is enrolled in the testbed {before!r}; release it there before it joins {wanted!r}"
+        )
     present = module.params["state"] == "present"
-    missing = [folder for folder in (ENROLMENT.parent, STATE, AGENT.parent) if present and not folder.is_dir()]
+    missing = [
+        folder for folder in (ENROLMENT.parent, STATE, AGENT.parent) if present and not folder.is_dir()
+    ]
     changed = present != bool(before) or bool(missing)
     if changed and not module.check_mode:
         if present:

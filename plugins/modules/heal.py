@@ -46,7 +46,9 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths imp
 
 def main() -> None:
     """Heal one node."""
-    module = AnsibleModule(argument_spec={"testbed_id": {"type": "str", "required": True}}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"testbed_id": {"type": "str", "required": True}}, supports_check_mode=True
+    )
     try:
         require(module.params["testbed_id"])
     except NotEnrolled as error:

@@ -60,7 +60,9 @@ def main() -> None:
         module.fail_json(msg=str(error))
     deadline = time.monotonic() + module.params["timeout_s"]
     while True:
-        status, output, errors = module.run_command(["python3", str(AGENT), "health", module.params["system"]])
+        status, output, errors = module.run_command(
+            ["python3", str(AGENT), "health", module.params["system"]]
+        )
         if status != 0:
             module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
         health = json.loads(output)
@@ -69,8 +71,11 @@ def main() -> None:
         if time.monotonic() > deadline or module.check_mode:
             break
         time.sleep(0.2)
-    module.fail_json(msg=f"{module.params['system']} is not healthy after {module.params['timeout_s']:g} s: "
-                         f"{health['error'] or 'says it is not healthy'}", health=health)
+    module.fail_json(
+        msg=f"{module.params['system']} is not healthy after {module.params['timeout_s']:g} s: "
+        f"{health['error'] or 'says it is not healthy'}",
+        health=health,
+    )
 
 
 if __name__ == "__main__":

@@ -85,7 +85,14 @@ def main() -> None:
     except NotEnrolled as error:
         module.fail_json(msg=str(error))
     status, output, errors = module.run_command(
-        ["python3", str(AGENT), "preflight", json.dumps(module.params["systems"]), json.dumps(module.params["faults"])])
+        [
+            "python3",
+            str(AGENT),
+            "preflight",
+            json.dumps(module.params["systems"]),
+            json.dumps(module.params["faults"]),
+        ]
+    )
     if status != 0:
         module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
     answer = json.loads(output)

@@ -63,9 +63,17 @@ def unit_command(run: str, lifetime_s: float) -> list:
         "TimeoutStopSec": "20",
         "WorkingDirectory": str(run_dir(run)),
     }
-    return ["systemd-run", "--quiet", f"--unit={unit_name(run)}", "--collect",
-            *(f"--property={name}={value}" for name, value in properties.items()),
-            "/usr/bin/python3", str(AGENT), "run", str(run_dir(run))]
+    return [
+        "systemd-run",
+        "--quiet",
+        f"--unit={unit_name(run)}",
+        "--collect",
+        *(f"--property={name}={value}" for name, value in properties.items()),
+        "/usr/bin/python3",
+        str(AGENT),
+        "run",
+        str(run_dir(run)),
+    ]
 
 
 def armed(folder, timeout_s: float) -> dict:

@@ -39,15 +39,22 @@ def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str
             for reason in answer["blockers"]:
                 admission.refuse(f"{host} cannot run: {reason}", ExitStatus.TESTBED_FAILED)
             for reason in answer["unhealthy"]:
-                admission.refuse(f"{host} was not healthy before the run: {reason}", ExitStatus.CLUSTER_NOT_HEALTHY)
+                admission.refuse(
+                    f"{host} was not healthy before the run: {reason}", ExitStatus.CLUSTER_NOT_HEALTHY
+                )
     for host, offset_ms in clock_offset_ms.items():
         if abs(offset_ms) > MAX_CLOCK_OFFSET_MS:
-            admission.refuse(f"the clock of {host} is {offset_ms:+.0f} ms from this machine's; allowed: "
-                             f"{MAX_CLOCK_OFFSET_MS:.0f} ms", ExitStatus.TESTBED_FAILED)
+            admission.refuse(
+                f"the clock of {host} is {offset_ms:+.0f} ms from this machine's; allowed: "
+                f"{MAX_CLOCK_OFFSET_MS:.0f} ms",
+                ExitStatus.TESTBED_FAILED,
+            )
     return admission
 
 
-def clock_offsets_ms(answers: Mapping[str, Mapping[str, Any]], asked_ns: int, answered_ns: int) -> dict[str, float]:
+def clock_offsets_ms(
+    answers: Mapping[str, Mapping[str, Any]], asked_ns: int, answered_ns: int
+) -> dict[str, float]:
     """How far each node's clock is outside the span in which it was asked (0 inside it), in ms."""
     offsets = {}
     for host, answer in answers.items():

@@ -27,7 +27,11 @@ def agent_files(root: Path = ROOT) -> dict[str, bytes]:
     sources += root.glob("roles/*/files/client.py")
     files = {str(NAMESPACE / path.relative_to(root).as_posix()): path.read_bytes() for path in sources}
     folders = {parent for name in files for parent in PurePosixPath(name).parents if parent.name}
-    return {"__main__.py": _MAIN.encode(), **{str(folder / "__init__.py"): b"" for folder in folders}, **files}
+    return {
+        "__main__.py": _MAIN.encode(),
+        **{str(folder / "__init__.py"): b"" for folder in folders},
+        **files,
+    }
 
 
 def agent_archive(root: Path = ROOT) -> bytes:

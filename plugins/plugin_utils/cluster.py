@@ -37,7 +37,9 @@ def _subnet(value: object) -> netaddr.IPNetwork:
 
 def _name(value: object) -> object:
     if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
-        raise ValueError(f"given {value!r}; allowed: a lower-case host name: letters, digits and hyphens, at most 31")
+        raise ValueError(
+            f"given {value!r}; allowed: a lower-case host name: letters, digits and hyphens, at most 31"
+        )
     return value
 
 
@@ -107,19 +109,27 @@ class Cluster(_Strict):
         names = [node.name for node in self.nodes]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
-            raise ValueError(f"nodes: given the name {double[0]!r} {names.count(double[0])} times; "
-                             "allowed: every name once")
+            raise ValueError(
+                f"nodes: given the name {double[0]!r} {names.count(double[0])} times; "
+                "allowed: every name once"
+            )
         if len(names) > self.node_count:
-            raise ValueError(f"nodes: given {len(names)} nodes; allowed: at most node_count ({self.node_count})")
+            raise ValueError(
+                f"nodes: given {len(names)} nodes; allowed: at most node_count ({self.node_count})"
+            )
         clash = sorted(set(names) & set(self.observer_names))
         if clash:
-            raise ValueError(f"nodes: given the name {clash[0]!r}; allowed: a name that is no observer's "
-                             f"({', '.join(self.observer_names)})")
+            raise ValueError(
+                f"nodes: given the name {clash[0]!r}; allowed: a name that is no observer's "
+                f"({', '.join(self.observer_names)})"
+            )
         needed = self.node_count + self.observer_count + 3
         if self.subnet.size < needed:
-            raise ValueError(f"subnet: given {self.subnet} with {self.subnet.size} addresses; allowed: a network "
-                             f"with at least {needed} for {self.node_count} nodes, {self.observer_count} observers, "
-                             "the gateway, network and broadcast addresses")
+            raise ValueError(
+                f"subnet: given {self.subnet} with {self.subnet.size} addresses; allowed: a network "
+                f"with at least {needed} for {self.node_count} nodes, {self.observer_count} observers, "
+                "the gateway, network and broadcast addresses"
+            )
         return self
 
     @property
@@ -148,7 +158,9 @@ def parse_cluster(data: object, source: str, known_applications: set[str]) -> Cl
     cluster = parse_model(Cluster, data, source)
     problems = _unknown_applications("applications", cluster.applications, known_applications)
     for i, node in enumerate(cluster.nodes):
-        problems += _unknown_applications(f"nodes[{i}].applications", node.applications or [], known_applications)
+        problems += _unknown_applications(
+            f"nodes[{i}].applications", node.applications or [], known_applications
+        )
         problems += _foreign_overrides(f"nodes[{i}].config_overrides", node, cluster)
     problems = [f"{source}: {problem}" for problem in problems]
     if problems:
@@ -163,9 +175,12 @@ def _unknown_applications(key: str, given: list[str], known: set[str]) -> list[s
 def _foreign_overrides(key: str, node: NodeSpec, cluster: Cluster) -> list[str]:
     applications = cluster.applications if node.applications is None else node.applications
     prefixes = tuple(f"{name}_" for name in applications)
-    return [f"{key}: given {name!r}; allowed: variables of the node's applications, named "
-            f"{', '.join(prefix + '*' for prefix in prefixes) or '(it has none)'}"
-            for name in node.config_overrides if not name.startswith(prefixes)]
+    return [
+        f"{key}: given {name!r}; allowed: variables of the node's applications, named "
+        f"{', '.join(prefix + '*' for prefix in prefixes) or '(it has none)'}"
+        for name in node.config_overrides
+        if not name.startswith(prefixes)
+    ]
 
 
 def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_DIR) -> list[dict[str, Any]]:
@@ -175,20 +190,39 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
     Nodes start at offset 11 where the network has room, so that n1 is .11.
     """
     nodes = cluster.node_specs()
-    first_node = 11 if cluster.subnet.size > cluster.node_count + 12 and cluster.observer_count < 10 else (
-        2 + cluster.observer_count)
+    first_node = (
+        11
+        if cluster.subnet.size > cluster.node_count + 12 and cluster.observer_count < 10
+        else (2 + cluster.observer_count)
+    )
     hosts = [
-        _host(cluster, state_dir, name, 2 + i, ["observers"], [],
-              cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
-              [], {package for system in systems.values() for package in system.observer_packages})
+        _host(
+            cluster,
+            state_dir,
+            name,
+            2 + i,
+            ["observers"],
+            [],
+            cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
+            [],
+            {package for system in systems.values() for package in system.observer_packages},
+        )
         for i, name in enumerate(cluster.observer_names)
     ]
     for i, node in enumerate(nodes):
         applications = cluster.applications if node.applications is None else node.applications
         limits = node.resource_limits.over(cluster.resource_limits.over(DEFAULT_LIMITS))
-        host = _host(cluster, state_dir, node.name, first_node + i, ["nodes", *applications], applications, limits,
-                     [systems[name] for name in applications],
-                     {package for name in applications for package in systems[name].packages})
+        host = _host(
+            cluster,
+            state_dir,
+            node.name,
+            first_node + i,
+            ["nodes", *applications],
+            applications,
+            limits,
+            [systems[name] for name in applications],
+            {package for name in applications for package in systems[name].packages},
+        )
         host["vars"].update(node.config_overrides)
         hosts.append(host)
     return hosts
@@ -211,9 +245,17 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
     }
 
 
-def _host(cluster: Cluster, state_dir: str, name: str, offset: int, groups: list[str],
-          applications: list[str], limits: ResourceLimits, systems: list[System],
-          packages: set[str]) -> dict[str, Any]:
+def _host(
+    cluster: Cluster,
+    state_dir: str,
+    name: str,
+    offset: int,
+    groups: list[str],
+    applications: list[str],
+    limits: ResourceLimits,
+    systems: list[System],
+    packages: set[str],
+) -> dict[str, Any]:
     ssh_dir = Path(state_dir) / "labs" / cluster.testbed_id / "ssh"
     address = str(cluster.subnet[offset])
     return {
@@ -224,8 +266,7 @@ def _host(cluster: Cluster, state_dir: str, name: str, offset: int, groups: list
             "ansible_user": "root",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
-            "ansible_ssh_common_args":
-                f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} -o StrictHostKeyChecking=yes",
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} -o StrictHostKeyChecking=yes",
             "testbed_address": address,
             "testbed_applications": list(applications),
             "testbed_packages": sorted(packages),

@@ -17,8 +17,12 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
     groups, hostvars = task_vars["groups"], task_vars["hostvars"]
     nodes, observers = groups.get("nodes") or [], groups.get("observers") or []
     if not nodes or not observers:
-        raise InputError(["inventory: given no host in the groups nodes and observers; allowed: an inventory of a "
-                          "testbed, such as -i inventories/local"])
+        raise InputError(
+            [
+                "inventory: given no host in the groups nodes and observers; allowed: an inventory of a "
+                "testbed, such as -i inventories/local"
+            ]
+        )
     systems = {name: list(hostvars[name]["testbed_applications"]) for name in nodes}
     used = sorted({system for names in systems.values() for system in names})
     return ClusterView(

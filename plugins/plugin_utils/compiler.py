@@ -41,8 +41,12 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         raise InputError(problems)
     return {
         "format": 1,
-        "scenario": {"name": scenario_id, "title": scenario.name, "description": scenario.description,
-                     "system": scenario.system},
+        "scenario": {
+            "name": scenario_id,
+            "title": scenario.name,
+            "description": scenario.description,
+            "system": scenario.system,
+        },
         "seed": scenario.seed,
         "duration_s": scenario.duration,
         "testbed_id": cluster.testbed_id,
@@ -50,10 +54,14 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
         "faults": [_partition(i, condition, cluster) for i, condition in enumerate(scenario.conditions, 1)],
         "load": _load(scenario, cluster),
-        "criteria": [{"name": name, "threshold": threshold(name, given), "comparison": CRITERIA[name].comparison}
-                     for name, given in scenario.success_criteria.items()],
-        "minimum_load": {"operations": scenario.workload.minimum_operations,
-                         "rate_share": scenario.workload.minimum_rate_share},
+        "criteria": [
+            {"name": name, "threshold": threshold(name, given), "comparison": CRITERIA[name].comparison}
+            for name, given in scenario.success_criteria.items()
+        ],
+        "minimum_load": {
+            "operations": scenario.workload.minimum_operations,
+            "rate_share": scenario.workload.minimum_rate_share,
+        },
     }
 
 
@@ -62,19 +70,33 @@ def plan_text(plan: dict[str, Any]) -> str:
     return json.dumps(plan, indent=1, sort_keys=True) + "\n"
 
 
-def node_programs(plan: dict[str, Any], run: str, start_wall_ns: int, systems: dict[str, list[str]]) -> dict[str, Any]:
+def node_programs(
+    plan: dict[str, Any], run: str, start_wall_ns: int, systems: dict[str, list[str]]
+) -> dict[str, Any]:
     """Return what each host is to be staged with: its own part of the plan, tied to the start instant."""
-    common = {"run": run, "testbed_id": plan["testbed_id"], "start_wall_ns": start_wall_ns,
-              "duration_s": plan["duration_s"], "probe_port": PROBE_PORT}
+    common = {
+        "run": run,
+        "testbed_id": plan["testbed_id"],
+        "start_wall_ns": start_wall_ns,
+        "duration_s": plan["duration_s"],
+        "probe_port": PROBE_PORT,
+    }
     programs = {}
     for host in [*plan["nodes"], *plan["observers"]]:
         name = host["name"]
-        faults = [{**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": fault["nodes"][name]}
-                  for fault in plan["faults"] if name in fault["nodes"]]
-        programs[name] = {**common, "node": name, "systems": systems.get(name, []), "faults": faults,
-                          # Keys of a run are its own: a cluster that stands still holds those of the run before.
-                          "load": [{**part, "namespace": f"{run}/"} for part in plan["load"]
-                                   if part["observer"] == name]}
+        faults = [
+            {**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": fault["nodes"][name]}
+            for fault in plan["faults"]
+            if name in fault["nodes"]
+        ]
+        programs[name] = {
+            **common,
+            "node": name,
+            "systems": systems.get(name, []),
+            "faults": faults,
+            # Keys of a run are its own: a cluster that stands still holds those of the run before.
+            "load": [{**part, "namespace": f"{run}/"} for part in plan["load"] if part["observer"] == name],
+        }
     return programs
 
 
@@ -96,7 +118,9 @@ def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
 
 
 def _running(system: str, cluster: ClusterView) -> dict[str, str]:
-    return {name: address for name, address in cluster.nodes.items() if system in cluster.systems.get(name, [])}
+    return {
+        name: address for name, address in cluster.nodes.items() if system in cluster.systems.get(name, [])
+    }
 
 
 def _partition(number: int, condition: PartitionCondition, cluster: ClusterView) -> dict[str, Any]:
@@ -112,10 +136,15 @@ def _partition(number: int, condition: PartitionCondition, cluster: ClusterView)
         "end_s": int(condition.at + condition.for_),
         "targets": [name for name in cluster.nodes if name in sides],
         "params": {"groups": condition.groups, "clients": condition.clients},
-        "nodes": {name: {"blocked": {peer: addresses[peer] for peer in grudges[name]},
-                         "open": {peer: addresses[peer] for peer in sides
-                                  if peer != name and peer not in grudges[name]}}
-                  for name in sides},
+        "nodes": {
+            name: {
+                "blocked": {peer: addresses[peer] for peer in grudges[name]},
+                "open": {
+                    peer: addresses[peer] for peer in sides if peer != name and peer not in grudges[name]
+                },
+            }
+            for name in sides
+        },
     }
 
 
@@ -129,24 +158,28 @@ def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
     workload = scenario.workload
     endpoints = _running(scenario.system, cluster)
     clients = [client for group in workload.clients for client in _clients(group, endpoints)]
-    return [{
-        "observer": observer,
-        "generator": f"{observer}-0",
-        "system": scenario.system,
-        "workload": workload.type,
-        "seed": sub_seed(scenario.seed, f"{observer}-0"),
-        "index": index,
-        "generators": len(cluster.observers),
-        "rate_per_s": workload.rate / len(cluster.observers),
-        "duration_s": scenario.duration,
-        "operation_timeout_s": workload.operation_timeout,
-        "max_in_flight": workload.max_in_flight or enough_in_flight(workload.rate, workload.operation_timeout),
-        "keys": workload.keys,
-        "operations_per_key": workload.operations_per_key,
-        "mix": workload.mix.model_dump(),
-        "final_read_timeout_s": workload.final_read_timeout,
-        "clients": clients,
-    } for index, observer in enumerate(cluster.observers)]
+    return [
+        {
+            "observer": observer,
+            "generator": f"{observer}-0",
+            "system": scenario.system,
+            "workload": workload.type,
+            "seed": sub_seed(scenario.seed, f"{observer}-0"),
+            "index": index,
+            "generators": len(cluster.observers),
+            "rate_per_s": workload.rate / len(cluster.observers),
+            "duration_s": scenario.duration,
+            "operation_timeout_s": workload.operation_timeout,
+            "max_in_flight": workload.max_in_flight
+            or enough_in_flight(workload.rate, workload.operation_timeout),
+            "keys": workload.keys,
+            "operations_per_key": workload.operations_per_key,
+            "mix": workload.mix.model_dump(),
+            "final_read_timeout_s": workload.final_read_timeout,
+            "clients": clients,
+        }
+        for index, observer in enumerate(cluster.observers)
+    ]
 
 
 def enough_in_flight(rate_per_s: float, timeout_s: float) -> int:
@@ -156,11 +189,26 @@ def enough_in_flight(rate_per_s: float, timeout_s: float) -> int:
 
 def _clients(group: ClientGroup, endpoints: dict[str, str]) -> list[dict[str, Any]]:
     if group.to == "any":
-        return [{"name": "failover", "pinned": False, "endpoints": endpoints, "weight": group.weight,
-                 "options": group.options}]
+        return [
+            {
+                "name": "failover",
+                "pinned": False,
+                "endpoints": endpoints,
+                "weight": group.weight,
+                "options": group.options,
+            }
+        ]
     nodes = endpoints if group.to == "each" else {group.to: endpoints[group.to]}
-    return [{"name": name, "pinned": True, "endpoints": {name: address}, "weight": group.weight,
-             "options": group.options} for name, address in nodes.items()]
+    return [
+        {
+            "name": name,
+            "pinned": True,
+            "endpoints": {name: address},
+            "weight": group.weight,
+            "options": group.options,
+        }
+        for name, address in nodes.items()
+    ]
 
 
 def sub_seed(seed: int, purpose: str) -> int:

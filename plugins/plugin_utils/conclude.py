@@ -19,7 +19,11 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.page imp
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.summary import verdict_table
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json
 
-STATUS_OF_VERDICT = {"pass": ExitStatus.PASS, "fail": ExitStatus.VERDICT_FAIL, "unknown": ExitStatus.VERDICT_UNKNOWN}
+STATUS_OF_VERDICT = {
+    "pass": ExitStatus.PASS,
+    "fail": ExitStatus.VERDICT_FAIL,
+    "unknown": ExitStatus.VERDICT_UNKNOWN,
+}
 
 
 def conclude(folder: Path, preflight: Sequence[str] = (), status: ExitStatus | None = None) -> dict[str, Any]:
@@ -41,7 +45,11 @@ def conclude(folder: Path, preflight: Sequence[str] = (), status: ExitStatus | N
     Display().display(f"\n{verdict_table(record)}\n\nreport  {report}\n")
     final = STATUS_OF_VERDICT[results.verdict] if status is None else status
     return {
-        "changed": True, "verdict": results.verdict, "reasons": results.reasons, "report": str(report),
-        "failed": final != ExitStatus.PASS, "testbed_exit": int(final),
+        "changed": True,
+        "verdict": results.verdict,
+        "reasons": results.reasons,
+        "report": str(report),
+        "failed": final != ExitStatus.PASS,
+        "testbed_exit": int(final),
         "msg": f"verdict {results.verdict}: {'; '.join(results.reasons) or 'every promise was kept'}",
     }

@@ -19,8 +19,11 @@ def progress_line(plan: Mapping[str, Any], now_s: float, generators: Sequence[Ma
 
 def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
     """Say which faults are active now and how long they last."""
-    active = [f"{fault['id']} ({_detail(fault)}), {fault['end_s'] - now_s:.0f} s more"
-              for fault in faults if fault["start_s"] <= now_s < fault["end_s"]]
+    active = [
+        f"{fault['id']} ({_detail(fault)}), {fault['end_s'] - now_s:.0f} s more"
+        for fault in faults
+        if fault["start_s"] <= now_s < fault["end_s"]
+    ]
     return "; ".join(active) or "no fault"
 
 
@@ -33,7 +36,9 @@ def _load(generators: Sequence[Mapping[str, Any]]) -> str:
     if not generators:
         return "no load"
     rate = sum(part["ops_per_s"] for part in generators)
-    unanswered = sum(part["sent"] + part["dropped"] - part["in_flight"] - part["answered"] for part in generators)
+    unanswered = sum(
+        part["sent"] + part["dropped"] - part["in_flight"] - part["answered"] for part in generators
+    )
     sent = sum(part["sent"] for part in generators)
     final = ", reading every key once more" if any(part["phase"] == "final" for part in generators) else ""
     return f"{rate:.0f} operations/s, {sent} sent, {unanswered} without an answer{final}"
@@ -41,11 +46,15 @@ def _load(generators: Sequence[Mapping[str, Any]]) -> str:
 
 def overview(plan: Mapping[str, Any]) -> str:
     """Describe the plan in a few lines, before it runs."""
-    lines = [f"scenario  {plan['scenario']['title']} ({plan['scenario']['name']}), seed {plan['seed']}, "
-             f"{plan['duration_s']:.0f} s on {len(plan['nodes'])} nodes of {plan['testbed_id']}"]
+    lines = [
+        f"scenario  {plan['scenario']['title']} ({plan['scenario']['name']}), seed {plan['seed']}, "
+        f"{plan['duration_s']:.0f} s on {len(plan['nodes'])} nodes of {plan['testbed_id']}"
+    ]
     for part in plan["load"]:
-        lines.append(f"load      {part['rate_per_s']:g} operations/s from {part['observer']}, {part['workload']} on "
-                     f"{part['system']}, clients: {', '.join(c['name'] for c in part['clients'])}")
+        lines.append(
+            f"load      {part['rate_per_s']:g} operations/s from {part['observer']}, {part['workload']} on "
+            f"{part['system']}, clients: {', '.join(c['name'] for c in part['clients'])}"
+        )
     for fault in plan["faults"]:
         lines.append(f"fault     {fault['id']}: {fault['start_s']} s to {fault['end_s']} s, {_detail(fault)}")
     for item in plan["criteria"]:

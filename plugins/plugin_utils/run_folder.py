@@ -73,8 +73,10 @@ def merge(folder: Path) -> None:
         for path in _files(parts, "history.*.jsonl"):
             with path.open("rb") as source:
                 shutil.copyfileobj(source, merged)
-    write_json(folder / "load.json", [json.loads(path.read_text(encoding="utf-8"))
-                                      for path in _files(parts, "load.*.json")])
+    write_json(
+        folder / "load.json",
+        [json.loads(path.read_text(encoding="utf-8")) for path in _files(parts, "load.*.json")],
+    )
     for name in ("ledger.jsonl", "samples.jsonl"):
         lines = [line for path in _files(parts, name) for line in _whole_lines(path)]
         write_text(folder / name, "".join(f"{line}\n" for line in sorted(lines, key=_time_of)))

@@ -66,7 +66,9 @@ class Workload(_Strict):
     max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
     mix: Mix = Mix()
     clients: Annotated[list[ClientGroup], Field(min_length=1)] = [
-        ClientGroup(to="each", weight=1.0), ClientGroup(to="any", weight=5.0)]
+        ClientGroup(to="each", weight=1.0),
+        ClientGroup(to="any", weight=5.0),
+    ]
     final_read_timeout: Duration = 30.0
     minimum_operations: Annotated[int, Field(ge=1)] = 100
     minimum_rate_share: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.9
@@ -87,10 +89,14 @@ class PartitionCondition(_Strict):
         names = [name for members in self.groups.values() for name in members]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"groups: given the node {name!r} {names.count(name)} times; allowed: every node once")
+                raise ValueError(
+                    f"groups: given the node {name!r} {names.count(name)} times; allowed: every node once"
+                )
         for key, value in (("at", self.at), ("for", self.for_)):
             if value != int(value):
-                raise ValueError(f"{key}: given {value:g} s; allowed: whole seconds (the kernel compares whole seconds)")
+                raise ValueError(
+                    f"{key}: given {value:g} s; allowed: whole seconds (the kernel compares whole seconds)"
+                )
         return self
 
 
@@ -112,7 +118,8 @@ class Scenario(_Strict):
             if condition.at + condition.for_ > self.duration:
                 raise ValueError(
                     f"conditions[{i}]: given an end at {condition.at + condition.for_:g} s; "
-                    f"allowed: at most the duration, {self.duration:g} s")
+                    f"allowed: at most the duration, {self.duration:g} s"
+                )
         for name in self.success_criteria:
             if name not in CRITERIA:
                 raise ValueError(f"success_criteria: {not_allowed(name, CRITERIA)}")

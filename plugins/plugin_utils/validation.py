@@ -42,7 +42,9 @@ def not_allowed(given: object, allowed: Iterable[str]) -> str:
 
 def parse_duration(text: object) -> float:
     """Seconds of a text such as '500ms', '15s', '2 min'; raises ValueError saying what is allowed."""
-    return _quantity(text, _DURATION_UNITS_S, "a positive number with a unit, such as 15s (units: ms, s, min, h)")
+    return _quantity(
+        text, _DURATION_UNITS_S, "a positive number with a unit, such as 15s (units: ms, s, min, h)"
+    )
 
 
 def parse_size(text: object) -> int:
@@ -96,7 +98,11 @@ def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
         return prefix + not_allowed(given, re.findall(r"'([^']*)'", context.get("expected", "")))
     if kind == "union_tag_invalid":
         words = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
-        return prefix + f"unknown {context['discriminator'].strip(chr(39))}; " + not_allowed(context["tag"], words)
+        return (
+            prefix
+            + f"unknown {context['discriminator'].strip(chr(39))}; "
+            + not_allowed(context["tag"], words)
+        )
     allowed = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"{prefix}given {_shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
 

@@ -18,7 +18,11 @@ def active_units() -> list[str]:
     """Units of runs that go on on this node."""
     done = subprocess.run(
         ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--output=json", f"{UNIT_PREFIX}*"],
-        capture_output=True, text=True, check=False, timeout=20)
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     return [unit["unit"] for unit in json.loads(done.stdout or "[]")]
 
 
@@ -30,7 +34,11 @@ def fault_kinds() -> list[str]:
 def to_heal() -> dict[str, Any]:
     """Return what `heal` would do, and change nothing."""
     swept = [trace for kind in fault_kinds() for trace in fault_module(kind).leftovers()]
-    return {"stopped": active_units(), "reverted": [entry["fault"] for entry in UndoJournal().entries()], "swept": swept}
+    return {
+        "stopped": active_units(),
+        "reverted": [entry["fault"] for entry in UndoJournal().entries()],
+        "swept": swept,
+    }
 
 
 def heal() -> dict[str, Any]:

@@ -21,10 +21,20 @@ class Ledger:
         self.node = node
         self.clock = clock
 
-    def write(self, event: str, fault: Optional[str] = None, kind: Optional[str] = None, **fields: Any) -> None:
+    def write(
+        self, event: str, fault: Optional[str] = None, kind: Optional[str] = None, **fields: Any
+    ) -> None:
         """Append one event; `fault` and `kind` are None for events of the agent itself."""
-        record = {"node": self.node, "fault": fault, "type": kind, "event": event, "wall_ns": time.time_ns(),
-                  "mono_ns": time.monotonic_ns(), "t_s": round(self.clock.now_s(), 6), **fields}
+        record = {
+            "node": self.node,
+            "fault": fault,
+            "type": kind,
+            "event": event,
+            "wall_ns": time.time_ns(),
+            "mono_ns": time.monotonic_ns(),
+            "t_s": round(self.clock.now_s(), 6),
+            **fields,
+        }
         line = (json.dumps(record) + "\n").encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

@@ -45,15 +45,28 @@ def observation_times(start_s: float, end_s: float) -> list[float]:
 class FaultRun:
     """One fault of the plan, on this node."""
 
-    def __init__(self, run: str, program: dict[str, Any], clock: RunClock, ledger: Ledger, journal: UndoJournal,
-                 prober: Prober):
+    def __init__(
+        self,
+        run: str,
+        program: dict[str, Any],
+        clock: RunClock,
+        ledger: Ledger,
+        journal: UndoJournal,
+        prober: Prober,
+    ):
         self.run_id, self.clock, self.journal = run, clock, journal
         self.fault_id, self.kind = program["id"], program["type"]
         self.start_s, self.end_s = float(program["start_s"]), float(program["end_s"])
         self.write = functools.partial(ledger.write, fault=self.fault_id, kind=self.kind)
         self.module = fault_module(self.kind)
-        self.fault = self.module.FAULT(run, self.fault_id, program["node"], clock.wall_ns(self.start_s),
-                                       clock.wall_ns(self.end_s), prober)
+        self.fault = self.module.FAULT(
+            run,
+            self.fault_id,
+            program["node"],
+            clock.wall_ns(self.start_s),
+            clock.wall_ns(self.end_s),
+            prober,
+        )
 
     async def live(self) -> None:
         """Go through all six steps; whatever goes wrong is in the ledger, and the fault is taken back."""
@@ -65,8 +78,11 @@ class FaultRun:
                 return
             self.journal.add(self.run_id, self.fault_id, self.kind, self.fault.undo())
             self.fault.apply()
-            self.write("load", start_wall_ns=self.clock.wall_ns(self.start_s),
-                       end_wall_ns=self.clock.wall_ns(self.end_s))
+            self.write(
+                "load",
+                start_wall_ns=self.clock.wall_ns(self.start_s),
+                end_wall_ns=self.clock.wall_ns(self.end_s),
+            )
             await self._prove()
             await self._take_back()
         except Exception as error:
@@ -90,7 +106,8 @@ class FaultRun:
         if not self.fault.feels:
             return
         edge = await asyncio.get_running_loop().run_in_executor(
-            None, watch_edge, self.fault.felt, wanted, self.clock.wall_ns(at_s + EDGE_AFTER_S))
+            None, watch_edge, self.fault.felt, wanted, self.clock.wall_ns(at_s + EDGE_AFTER_S)
+        )
         if edge is not None:
             self.write(event, felt_ns=edge.felt_ns, resolution_ms=edge.resolution_ms)
 

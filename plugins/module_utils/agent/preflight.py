@@ -21,9 +21,16 @@ def preflight(systems: list[str], faults: list[str]) -> dict[str, Any]:
     """Answers of this node: reasons not to run (the testbed's and the system's apart), clock, versions, health."""
     health = {name: _healthy_soon(name) for name in systems}
     return {
-        "blockers": [*_leftovers(), *_disk(), *(reason for kind in faults for reason in fault_module(kind).capable())],
-        "unhealthy": [f"{name}: {answer['error'] or 'says it is not healthy'}"
-                      for name, answer in health.items() if not answer["healthy"]],
+        "blockers": [
+            *_leftovers(),
+            *_disk(),
+            *(reason for kind in faults for reason in fault_module(kind).capable()),
+        ],
+        "unhealthy": [
+            f"{name}: {answer['error'] or 'says it is not healthy'}"
+            for name, answer in health.items()
+            if not answer["healthy"]
+        ],
         "health": health,
         "versions": {name: system.version(name) for name in systems},
         "wall_ns": time.time_ns(),
@@ -39,8 +46,11 @@ def _healthy_soon(name: str) -> dict[str, Any]:
 
 def _leftovers() -> list[str]:
     active = [f"the run {unit} still goes on here" for unit in heal.active_units()]
-    return active + [f"the fault {entry['fault']} of the run {entry['run']} was not taken back; heal first"
-                     for entry in UndoJournal().entries() if not active]
+    return active + [
+        f"the fault {entry['fault']} of the run {entry['run']} was not taken back; heal first"
+        for entry in UndoJournal().entries()
+        if not active
+    ]
 
 
 def _disk() -> list[str]:

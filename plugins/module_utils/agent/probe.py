@@ -32,7 +32,9 @@ class Prober(asyncio.DatagramProtocol):
     async def start(self) -> Prober:
         """Listen on every address of this node."""
         self.socket.bind(("0.0.0.0", self.port))
-        self.transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, sock=self.socket)
+        self.transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: self, sock=self.socket
+        )
         return self
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -83,7 +85,9 @@ class Edge:
     resolution_ms: Optional[float]
 
 
-def watch_edge(felt: Callable[[], bool], wanted: bool, deadline_wall_ns: int, interval_s: float = 0.0005) -> Optional[Edge]:
+def watch_edge(
+    felt: Callable[[], bool], wanted: bool, deadline_wall_ns: int, interval_s: float = 0.0005
+) -> Optional[Edge]:
     """Ask densely until the effect is felt (or no more felt); None when that has not happened by the deadline."""
     before = None
     while True:

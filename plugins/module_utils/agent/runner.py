@@ -42,8 +42,10 @@ class Agent:
         """Arm, live through the plan, and say how it went; returns the exit status."""
         enrolment.require(self.program["testbed_id"])
         prober = await Prober(self.program["probe_port"]).start()
-        faults = [FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal(), prober)
-                  for fault in self.program["faults"]]
+        faults = [
+            FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal(), prober)
+            for fault in self.program["faults"]
+        ]
         if self.clock.now_s() > 0:
             self.ledger.write("error", message="the start instant had passed before this node was armed")
             write_json(self.folder / "armed.json", {"armed": False, "late_s": round(self.clock.now_s(), 3)})
@@ -57,9 +59,16 @@ class Agent:
         return 0
 
     async def _live(self, faults: list[FaultRun]) -> None:
-        tasks = [asyncio.ensure_future(work) for work in (
-            self._mark_start(), self._sample(), self._linger(),
-            *(fault.live() for fault in faults), *(self._generate(load) for load in self.program["load"]))]
+        tasks = [
+            asyncio.ensure_future(work)
+            for work in (
+                self._mark_start(),
+                self._sample(),
+                self._linger(),
+                *(fault.live() for fault in faults),
+                *(self._generate(load) for load in self.program["load"]),
+            )
+        ]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -92,12 +101,16 @@ class Agent:
             for second in range(int(self.program["duration_s"])):
                 await self.clock.until(second + SAMPLE_OFFSET_S)
                 answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
-                file.write(json.dumps({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer}) + "\n")
+                file.write(
+                    json.dumps({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
+                    + "\n"
+                )
 
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(AGENT), "load", str(self.folder), load["generator"])
+            sys.executable, str(AGENT), "load", str(self.folder), load["generator"]
+        )
         try:
             status = await process.wait()
         except asyncio.CancelledError:
@@ -105,7 +118,9 @@ class Agent:
             await process.wait()
             raise
         if status != 0:
-            self.ledger.write("error", message=f"load generator {load['generator']} ended with status {status}")
+            self.ledger.write(
+                "error", message=f"load generator {load['generator']} ended with status {status}"
+            )
 
 
 def main(folder: str) -> int:

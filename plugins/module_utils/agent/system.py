@@ -18,7 +18,12 @@ def status(system: str) -> dict[str, Any]:
     try:
         return dict(client_module(system).status())
     except Exception as error:
-        return {"healthy": False, "leader": False, "revision": None, "error": f"{type(error).__name__}: {error}"}
+        return {
+            "healthy": False,
+            "leader": False,
+            "revision": None,
+            "error": f"{type(error).__name__}: {error}",
+        }
 
 
 def version(system: str) -> str:

@@ -15,7 +15,9 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths imp
 
 def fault_module(kind: str) -> Any:
     """Return the module of a kind of fault: one file in `module_utils/faults`."""
-    return importlib.import_module(f"ansible_collections.foundation.testbed.plugins.module_utils.faults.{kind}")
+    return importlib.import_module(
+        f"ansible_collections.foundation.testbed.plugins.module_utils.faults.{kind}"
+    )
 
 
 class UndoJournal:
@@ -30,7 +32,9 @@ class UndoJournal:
     def add(self, run: str, fault: str, kind: str, record: dict[str, Any]) -> None:
         """Write down how to take a fault back, before it is applied."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._path(run, fault), {"run": run, "fault": fault, "type": kind, "undo": record}, durable=True)
+        write_json(
+            self._path(run, fault), {"run": run, "fault": fault, "type": kind, "undo": record}, durable=True
+        )
 
     def remove(self, run: str, fault: str) -> None:
         """Forget a fault that has been taken back."""

@@ -62,8 +62,15 @@ class Partition:
 
     lead_s = LEAD_S
 
-    def __init__(self, run: str, fault: str, program: dict[str, Any], start_wall_ns: int, end_wall_ns: int,
-                 prober: Prober):
+    def __init__(
+        self,
+        run: str,
+        fault: str,
+        program: dict[str, Any],
+        start_wall_ns: int,
+        end_wall_ns: int,
+        prober: Prober,
+    ):
         self.table = table_name(run, fault)
         self.blocked: list[str] = list(program["blocked"].values())
         self.open: list[str] = list(program["open"].values())
@@ -132,8 +139,10 @@ def evidence_of(listing: str) -> dict[str, Any]:
     items = json.loads(listing)["nftables"] if listing.strip() else []
     counters = {item["counter"]["name"]: item["counter"]["packets"] for item in items if "counter" in item}
     rules = [item["rule"]["chain"] for item in items if "rule" in item]
-    return {"present": sorted(rules) == ["input", "output"],
-            "packets": {"in": counters.get("dropped_in", 0), "out": counters.get("dropped_out", 0)}}
+    return {
+        "present": sorted(rules) == ["input", "output"],
+        "packets": {"in": counters.get("dropped_in", 0), "out": counters.get("dropped_out", 0)},
+    }
 
 
 def capable() -> list[str]:
@@ -172,7 +181,9 @@ def _tables() -> list[str]:
 
 
 def _nft(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["nft", *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=20)
+    return subprocess.run(
+        ["nft", *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=20
+    )
 
 
 FAULT = Partition

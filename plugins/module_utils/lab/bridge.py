@@ -40,13 +40,17 @@ def ensure(testbed_id: str, gateway: str, subnet: str) -> bool:
     prefix = ipaddress.ip_network(subnet).prefixlen
     used = conflicting_route(json.loads(run(["ip", "-j", "-4", "route"]) or "[]"), subnet, name)
     if used:
-        raise LabError(f"subnet: given {subnet}; this machine already uses {used}; allowed: a network that is free here")
+        raise LabError(
+            f"subnet: given {subnet}; this machine already uses {used}; allowed: a network that is free here"
+        )
     if present(name):
         addresses = json.loads(run(["ip", "-j", "-4", "address", "show", "dev", name]))[0]["addr_info"]
         if any(a["local"] == gateway and a["prefixlen"] == prefix for a in addresses):
             return False
-        raise LabError(f"the link {name} exists but is not this lab's bridge ({gateway}/{prefix}); "
-                       "remove it or choose another testbed_id")
+        raise LabError(
+            f"the link {name} exists but is not this lab's bridge ({gateway}/{prefix}); "
+            "remove it or choose another testbed_id"
+        )
     _refuse_dropping_firewall(name)
     run(["ip", "link", "add", name, "type", "bridge"])
     run(["ip", "address", "add", f"{gateway}/{prefix}", "dev", name])
@@ -66,11 +70,16 @@ def remove(testbed_id: str) -> bool:
 def _refuse_dropping_firewall(name: str) -> None:
     """Bridged packets may pass the machine's own FORWARD chain: say so where that would drop them, and change nothing."""
     switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    if not switch.exists() or switch.read_text(encoding="utf-8").strip() != "1" or not shutil.which("iptables"):
+    if (
+        not switch.exists()
+        or switch.read_text(encoding="utf-8").strip() != "1"
+        or not shutil.which("iptables")
+    ):
         return
     rules = run(["iptables", "-S", "FORWARD"]).splitlines()
     if "-P FORWARD DROP" in rules and not any(name in rule and "ACCEPT" in rule for rule in rules):
         raise LabError(
             "this machine's firewall drops forwarded packets (FORWARD policy DROP) and is asked about bridged ones too "
             f"(net.bridge.bridge-nf-call-iptables=1): nodes could not reach each other. Allow the lab first: "
-            f"iptables -I FORWARD -i {name} -o {name} -j ACCEPT")
+            f"iptables -I FORWARD -i {name} -o {name} -j ACCEPT"
+        )

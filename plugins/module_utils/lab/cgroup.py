@@ -51,12 +51,16 @@ def limit_files(version: int, limits: Limits) -> dict[str, dict[str, str]]:
     """Files to write, by controller, for the given limits."""
     quota = str(int(limits.cpus * CPU_PERIOD_US))
     if version == 2:
-        return {"memory": {"memory.max": str(limits.memory_bytes)},
-                "cpu": {"cpu.max": f"{quota} {CPU_PERIOD_US}"},
-                "pids": {"pids.max": str(limits.pids)}}
-    return {"memory": {"memory.limit_in_bytes": str(limits.memory_bytes)},
-            "cpu": {"cpu.cfs_period_us": str(CPU_PERIOD_US), "cpu.cfs_quota_us": quota},
-            "pids": {"pids.max": str(limits.pids)}}
+        return {
+            "memory": {"memory.max": str(limits.memory_bytes)},
+            "cpu": {"cpu.max": f"{quota} {CPU_PERIOD_US}"},
+            "pids": {"pids.max": str(limits.pids)},
+        }
+    return {
+        "memory": {"memory.limit_in_bytes": str(limits.memory_bytes)},
+        "cpu": {"cpu.cfs_period_us": str(CPU_PERIOD_US), "cpu.cfs_quota_us": quota},
+        "pids": {"pids.max": str(limits.pids)},
+    }
 
 
 def _wanted_hierarchies() -> list[Hierarchy]:
@@ -91,7 +95,9 @@ class NodeGroup:
             (hierarchy.mount_point / self.below).mkdir(parents=True, exist_ok=True)
             left -= hierarchy.controllers
         if left:
-            raise LabError(f"this machine has no cgroup controller for {', '.join(sorted(left))}: nodes would have no limit")
+            raise LabError(
+                f"this machine has no cgroup controller for {', '.join(sorted(left))}: nodes would have no limit"
+            )
         self.set_limits(limits)
 
     def set_limits(self, limits: Limits) -> bool:
@@ -112,7 +118,9 @@ class NodeGroup:
             folder = folder / part
             folder.mkdir(exist_ok=True)
             if usable:
-                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in usable), encoding="utf-8")
+                (folder / "cgroup.subtree_control").write_text(
+                    " ".join(f"+{c}" for c in usable), encoding="utf-8"
+                )
 
     def join(self) -> None:
         """Move the calling process into the group."""

@@ -19,8 +19,15 @@ class LabError(Exception):
 def run(argv: Sequence[str], stdin: Optional[str] = None, timeout_s: float = 600.0) -> str:
     """Standard output of a command; raises LabError with its last words when it fails or takes too long."""
     try:
-        done = subprocess.run(list(argv), input=stdin, capture_output=True, text=True, check=False,
-                              timeout=timeout_s, errors="replace")
+        done = subprocess.run(
+            list(argv),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+            errors="replace",
+        )
     except FileNotFoundError:
         raise LabError(f"the command {argv[0]!r} is not installed") from None
     except subprocess.TimeoutExpired:
@@ -31,7 +38,9 @@ def run(argv: Sequence[str], stdin: Optional[str] = None, timeout_s: float = 600
     return done.stdout
 
 
-def wait_until(condition: Callable[[], Optional[Found]], timeout_s: float, interval_s: float = 0.05) -> Optional[Found]:
+def wait_until(
+    condition: Callable[[], Optional[Found]], timeout_s: float, interval_s: float = 0.05
+) -> Optional[Found]:
     """Return the first truthy value of `condition`, or None once `timeout_s` has passed."""
     deadline = time.monotonic() + timeout_s
     while True:

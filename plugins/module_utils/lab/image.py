@@ -21,14 +21,31 @@ RECIPE_VERSION = 2
 
 SUITE = "bookworm"
 BASE_PACKAGES = (
-    "ca-certificates", "dbus", "iproute2", "iputils-ping", "kmod", "nftables", "openssh-server", "procps", "python3",
-    "python3-apt", "systemd", "systemd-sysv",
+    "ca-certificates",
+    "dbus",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "nftables",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-apt",
+    "systemd",
+    "systemd-sysv",
 )
 
 # Nothing in a node may reach out by itself, and none of these serves a system under test.
 MASKED_UNITS = (
-    "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
-    "systemd-resolved.service", "getty.target", "console-getty.service", "systemd-networkd-wait-online.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "systemd-resolved.service",
+    "getty.target",
+    "console-getty.service",
+    "systemd-networkd-wait-online.service",
 )
 
 _SSHD = "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\nMaxSessions 100\nMaxStartups 100\n"
@@ -99,9 +116,21 @@ class ImageStore:
         with tempfile.NamedTemporaryFile("w", suffix=".conf", dir=self.work_dir) as options:
             options.write(run(["apt-config", "dump", "Acquire"]))
             options.flush()
-            run(["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--skip=cleanup/apt/lists",
-                 f"--aptopt={options.name}", f"--include={','.join(packages)}", SUITE, str(target),
-                 *_host_sources()], timeout_s=1800)
+            run(
+                [
+                    "mmdebstrap",
+                    "--quiet",
+                    "--variant=minbase",
+                    "--mode=root",
+                    "--skip=cleanup/apt/lists",
+                    f"--aptopt={options.name}",
+                    f"--include={','.join(packages)}",
+                    SUITE,
+                    str(target),
+                    *_host_sources(),
+                ],
+                timeout_s=1800,
+            )
         _customise(target)
 
     def _build_layer(self, target: Path, base: Path, packages: object) -> None:
@@ -110,8 +139,17 @@ class ImageStore:
         for folder in (mount_point, work):
             folder.mkdir()
         try:
-            run(["mount", "-t", "overlay", "overlay", "-o",
-                 f"lowerdir={base},upperdir={target},workdir={work}", str(mount_point)])
+            run(
+                [
+                    "mount",
+                    "-t",
+                    "overlay",
+                    "overlay",
+                    "-o",
+                    f"lowerdir={base},upperdir={target},workdir={work}",
+                    str(mount_point),
+                ]
+            )
             try:
                 _install(mount_point, packages)
             finally:
@@ -130,7 +168,9 @@ def _host_sources() -> list[str]:
         return []
     folder = Path("/etc/apt/sources.list.d")
     files = [Path("/etc/apt/sources.list"), *sorted(folder.glob("*.list")), *sorted(folder.glob("*.sources"))]
-    debian = [path for path in files if path.is_file() and "debian" in path.read_text(encoding="utf-8").lower()]
+    debian = [
+        path for path in files if path.is_file() and "debian" in path.read_text(encoding="utf-8").lower()
+    ]
     return [str(path) for path in debian]
 
 
@@ -138,9 +178,27 @@ def _install(root: Path, packages: object) -> None:
     """Install packages with the hypervisor's network; nothing is started."""
     policy = root / "usr/sbin/policy-rc.d"
     _write(policy, _NO_START, 0o755)
-    run(["systemd-nspawn", "--quiet", "-D", str(root), "--register=no", "--keep-unit", "--pipe",
-         "--resolv-conf=bind-host", "--setenv=DEBIAN_FRONTEND=noninteractive", "--as-pid2",
-         "apt-get", "install", "-y", "-q", "--no-install-recommends", *packages], timeout_s=1800)
+    run(
+        [
+            "systemd-nspawn",
+            "--quiet",
+            "-D",
+            str(root),
+            "--register=no",
+            "--keep-unit",
+            "--pipe",
+            "--resolv-conf=bind-host",
+            "--setenv=DEBIAN_FRONTEND=noninteractive",
+            "--as-pid2",
+            "apt-get",
+            "install",
+            "-y",
+            "-q",
+            "--no-install-recommends",
+            *packages,
+        ],
+        timeout_s=1800,
+    )
     policy.unlink()
     shutil.rmtree(root / "var/cache/apt/archives", ignore_errors=True)
 

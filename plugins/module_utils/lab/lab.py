@@ -35,8 +35,12 @@ class NodesNotStarted(LabError):
     def __str__(self) -> str:
         """One line for each node, saying whether it failed or ran out of time."""
         lines = [f"node_start_failures: {name}: {reason}" for name, reason in sorted(self.failures.items())]
-        lines += [f"timeout_starting_nodes: {name}: {reason}" for name, reason in sorted(self.time_outs.items())]
-        return "\n".join(f"{line} (console: {self.consoles.get(line.split(': ')[1], 'none')})" for line in lines)
+        lines += [
+            f"timeout_starting_nodes: {name}: {reason}" for name, reason in sorted(self.time_outs.items())
+        ]
+        return "\n".join(
+            f"{line} (console: {self.consoles.get(line.split(': ')[1], 'none')})" for line in lines
+        )
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,12 @@ def plan(wanted: dict[str, dict[str, Any]], present: dict[str, Any], running: se
     stale = {name for name, identity in present.items() if wanted.get(name) != identity}
     create = [name for name in wanted if name not in present or name in stale]
     keep = [name for name in wanted if name not in create]
-    return Change(remove=sorted(stale), create=create, start=[n for n in wanted if n in create or n not in running],
-                  keep=[name for name in keep if name in running])
+    return Change(
+        remove=sorted(stale),
+        create=create,
+        start=[n for n in wanted if n in create or n not in running],
+        keep=[name for name in keep if name in running],
+    )
 
 
 class Lab:
@@ -82,9 +90,11 @@ class Lab:
     def compare(self, specs: Sequence[NodeSpec]) -> Change:
         """Return what `ensure` would do about nodes."""
         names = self.paths.node_names()
-        return plan({spec.name: spec.identity() for spec in specs},
-                    {name: Node(self.paths, name).made_from() for name in names},
-                    {name for name in names if Node(self.paths, name).running()})
+        return plan(
+            {spec.name: spec.identity() for spec in specs},
+            {name: Node(self.paths, name).made_from() for name in names},
+            {name for name in names if Node(self.paths, name).running()},
+        )
 
     def ensure(self, specs: Sequence[NodeSpec], subnet: str, timeout_s: float) -> Change:
         """Make the lab as wanted: all nodes answer ssh within `timeout_s`, or the new ones are removed again.
@@ -123,13 +133,22 @@ class Lab:
         return there
 
     def _create(self, fresh: Sequence[NodeSpec], everyone: Sequence[NodeSpec]) -> None:
-        authorized_key = ensure_key(self.paths.ssh / "id_ed25519", f"foundation-testbed-{self.paths.testbed_id}")
+        authorized_key = ensure_key(
+            self.paths.ssh / "id_ed25519", f"foundation-testbed-{self.paths.testbed_id}"
+        )
         hosts = {spec.name: spec.address for spec in everyone}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            list(pool.map(lambda spec: Node(self.paths, spec.name).create(spec, authorized_key, hosts), fresh))
+            list(
+                pool.map(lambda spec: Node(self.paths, spec.name).create(spec, authorized_key, hosts), fresh)
+            )
         keys = {spec: self.paths.ssh / "hosts" / spec.name for spec in everyone}
-        write_known_hosts(self.paths.ssh / "known_hosts", [
-            known_hosts_line([spec.name, spec.address], ensure_key(key, spec.name)) for spec, key in keys.items()])
+        write_known_hosts(
+            self.paths.ssh / "known_hosts",
+            [
+                known_hosts_line([spec.name, spec.address], ensure_key(key, spec.name))
+                for spec, key in keys.items()
+            ],
+        )
 
     def _start(self, specs: Sequence[NodeSpec]) -> None:
         for spec in specs:
@@ -147,14 +166,22 @@ class Lab:
             for name in [name for name, answer in answers.items() if answer]:
                 del waiting[name]
             for name in [name for name in waiting if not Node(self.paths, name).running()]:
-                failures[name] = f"its processes ended while it booted; last words: {_last_words(Node(self.paths, name))}"
+                failures[name] = (
+                    f"its processes ended while it booted; last words: {_last_words(Node(self.paths, name))}"
+                )
                 del waiting[name]
             if failures:
                 break
             time.sleep(0.1)
         if failures or waiting:
-            late = {} if failures else {
-                name: f"no ssh server answered at {address} within {timeout_s:g} s" for name, address in waiting.items()}
+            late = (
+                {}
+                if failures
+                else {
+                    name: f"no ssh server answered at {address} within {timeout_s:g} s"
+                    for name, address in waiting.items()
+                }
+            )
             raise NodesNotStarted(failures, late)
 
     def _keep_consoles(self, names: Sequence[str]) -> dict[str, str]:

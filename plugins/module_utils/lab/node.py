@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.bridge import bridge_name
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Limits, NodeGroup, systemd_is_init
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
+    Limits,
+    NodeGroup,
+    systemd_is_init,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import run
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import ensure_key
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
@@ -59,7 +63,10 @@ class Node:
         if self.group is not None:
             return bool(self.group.pids())
         return run(["systemctl", "show", "--property=ActiveState", "--value", self.unit]).strip() in (
-            "active", "activating", "deactivating")
+            "active",
+            "activating",
+            "deactivating",
+        )
 
     def made_from(self) -> Optional[dict[str, Any]]:
         """Return the identity the node was made with, or None when there is no (whole) node."""
@@ -85,27 +92,61 @@ class Node:
     def mount(self, images: Sequence[str]) -> None:
         """Mount the node's root unless it is mounted."""
         if not os.path.ismount(self.paths.root):
-            run(["mount", "-t", "overlay", f"overlay-{self.machine}", "-o",
-                 f"lowerdir={':'.join(images)},upperdir={self.paths.upper},workdir={self.paths.work}",
-                 str(self.paths.root)])
+            run(
+                [
+                    "mount",
+                    "-t",
+                    "overlay",
+                    f"overlay-{self.machine}",
+                    "-o",
+                    f"lowerdir={':'.join(images)},upperdir={self.paths.upper},workdir={self.paths.work}",
+                    str(self.paths.root),
+                ]
+            )
 
     def boot_command(self) -> list[str]:
         """Return the command whose process is the node."""
-        return ["systemd-nspawn", "--quiet", f"--directory={self.paths.root}", f"--machine={self.machine}",
-                "--register=no", "--keep-unit", "--boot", f"--network-bridge={bridge_name(self.lab.testbed_id)}",
-                "--console=read-only", "--link-journal=no", "--resolv-conf=off", "--timezone=off",
-                "systemd.show_status=1"]
+        return [
+            "systemd-nspawn",
+            "--quiet",
+            f"--directory={self.paths.root}",
+            f"--machine={self.machine}",
+            "--register=no",
+            "--keep-unit",
+            "--boot",
+            f"--network-bridge={bridge_name(self.lab.testbed_id)}",
+            "--console=read-only",
+            "--link-journal=no",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "systemd.show_status=1",
+        ]
 
     def start(self, limits: Limits) -> None:
         """Power the node on; returns before it has booted."""
         if self.group is None:
-            run(["systemd-run", "--quiet", f"--unit={self.unit}", "--collect", *unit_properties(limits),
-                 "--", *self.boot_command()])
+            run(
+                [
+                    "systemd-run",
+                    "--quiet",
+                    f"--unit={self.unit}",
+                    "--collect",
+                    *unit_properties(limits),
+                    "--",
+                    *self.boot_command(),
+                ]
+            )
             return
         self.group.create(limits)
         with self.paths.console.open("ab") as console:
-            subprocess.Popen(self.boot_command(), stdin=subprocess.DEVNULL, stdout=console, stderr=console,
-                             start_new_session=True, preexec_fn=self.group.join)
+            subprocess.Popen(
+                self.boot_command(),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+                preexec_fn=self.group.join,
+            )
 
     def set_limits(self, limits: Limits) -> bool:
         """Apply limits to the running node; returns whether they differed."""
@@ -168,8 +209,10 @@ def answers_ssh(address: str, timeout_s: float = 1.0) -> bool:
 def identity_files(spec: NodeSpec, authorized_key: str, hosts: dict[str, str]) -> dict[str, tuple[str, int]]:
     """Text and mode of the files that make this node this node, by path below its root."""
     host_lines = "".join(f"{address} {name}\n" for name, address in sorted(hosts.items()))
-    network = (f"[Match]\nName=host0\n\n[Network]\nAddress={spec.address}/{spec.prefix_length}\n"
-               f"Gateway={spec.gateway}\nLinkLocalAddressing=no\nLLDP=no\nIPv6AcceptRA=no\n")
+    network = (
+        f"[Match]\nName=host0\n\n[Network]\nAddress={spec.address}/{spec.prefix_length}\n"
+        f"Gateway={spec.gateway}\nLinkLocalAddressing=no\nLLDP=no\nIPv6AcceptRA=no\n"
+    )
     return {
         "etc/hostname": (f"{spec.name}\n", 0o644),
         "etc/hosts": (f"127.0.0.1 localhost\n{host_lines}", 0o644),
@@ -185,7 +228,11 @@ def limit_properties(limits: Limits) -> list[str]:
 
 def systemd_view(limits: Limits) -> list[str]:
     """The same limits as `systemctl show` prints them."""
-    return [f"MemoryMax={limits.memory_bytes}", f"CPUQuotaPerSecUSec={_seconds(limits.cpus)}", f"TasksMax={limits.pids}"]
+    return [
+        f"MemoryMax={limits.memory_bytes}",
+        f"CPUQuotaPerSecUSec={_seconds(limits.cpus)}",
+        f"TasksMax={limits.pids}",
+    ]
 
 
 def _seconds(cpus: float) -> str:
