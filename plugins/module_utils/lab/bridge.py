@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
 
 
 def bridge_name(testbed_id: str) -> str:
@@ -35,7 +37,7 @@ def present(name: str) -> bool:
 
 
 def ensure(testbed_id: str, gateway: str, subnet: str) -> bool:
-    """Make the bridge with this machine's address on it; returns whether anything changed. Raises LabError."""
+    """Make the bridge with this machine's address; returns whether anything changed. Raises LabError."""
     name = bridge_name(testbed_id)
     prefix = ipaddress.ip_network(subnet).prefixlen
     used = conflicting_route(json.loads(run(["ip", "-j", "-4", "route"]) or "[]"), subnet, name)
@@ -67,8 +69,26 @@ def remove(testbed_id: str) -> bool:
     return True
 
 
+def remove_port(index: int, patience_s: float = 5.0) -> None:
+    """Wait until the link of a killed node is gone, and remove it where it stays."""
+
+    def gone() -> bool:
+        return _name_of(index) is None
+
+    if not wait_until(gone, patience_s):
+        with contextlib.suppress(LabError):  # it may go in this very moment
+            run(["ip", "link", "delete", str(_name_of(index))])
+
+
+def _name_of(index: int) -> Optional[str]:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return None
+
+
 def _refuse_dropping_firewall(name: str) -> None:
-    """Bridged packets may pass the machine's own FORWARD chain: say so where that would drop them, and change nothing."""
+    """Say so, and change nothing, where the machine's own FORWARD chain would drop bridged packets."""
     switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
     if (
         not switch.exists()
@@ -79,7 +99,7 @@ def _refuse_dropping_firewall(name: str) -> None:
     rules = run(["iptables", "-S", "FORWARD"]).splitlines()
     if "-P FORWARD DROP" in rules and not any(name in rule and "ACCEPT" in rule for rule in rules):
         raise LabError(
-            "this machine's firewall drops forwarded packets (FORWARD policy DROP) and is asked about bridged ones too "
-            f"(net.bridge.bridge-nf-call-iptables=1): nodes could not reach each other. Allow the lab first: "
-            f"iptables -I FORWARD -i {name} -o {name} -j ACCEPT"
+            "this machine's firewall drops forwarded packets (FORWARD policy DROP) and is asked about "
+            "bridged ones too (net.bridge.bridge-nf-call-iptables=1): nodes could not reach each other. "
+            f"Allow the lab first: iptables -I FORWARD -i {name} -o {name} -j ACCEPT"
         )

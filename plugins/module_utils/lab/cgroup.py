@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
 
 CPU_PERIOD_US = 100_000
 CONTROLLERS = ("memory", "cpu", "pids")
@@ -75,6 +75,24 @@ def _wanted_hierarchies() -> list[Hierarchy]:
     return wanted
 
 
+def pids_below(folder: Path) -> set[int]:
+    """Every process in a group and in the groups below it."""
+    found: set[int] = set()
+    for procs in folder.rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):
+            found.update(int(pid) for pid in procs.read_text(encoding="utf-8").split() if pid != "0")
+    return found
+
+
+def unit_pids(unit: str) -> set[int]:
+    """Every process of a systemd unit of this machine."""
+    below = run(["systemctl", "show", "--property=ControlGroup", "--value", unit]).strip().lstrip("/")
+    if not below:
+        return set()
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8")
+    return set().union(*(pids_below(h.mount_point / below) for h in parse_hierarchies(mounts)))
+
+
 class NodeGroup:
     """The control group `foundation-testbed/<testbed_id>/<node>` in every hierarchy that matters."""
 
@@ -96,7 +114,8 @@ class NodeGroup:
             left -= hierarchy.controllers
         if left:
             raise LabError(
-                f"this machine has no cgroup controller for {', '.join(sorted(left))}: nodes would have no limit"
+                f"this machine has no cgroup controller for {', '.join(sorted(left))}: "
+                "nodes would have no limit"
             )
         self.set_limits(limits)
 
@@ -129,12 +148,7 @@ class NodeGroup:
 
     def pids(self) -> set[int]:
         """Every process of the node, its supervisor among them."""
-        found: set[int] = set()
-        for folder in self.folders():
-            for procs in folder.rglob("cgroup.procs"):
-                with contextlib.suppress(OSError):
-                    found.update(int(pid) for pid in procs.read_text(encoding="utf-8").split() if pid != "0")
-        return found
+        return set().union(*(pids_below(folder) for folder in self.folders()))
 
     def kill(self, timeout_s: float = 10.0) -> None:
         """SIGKILL every process, as a power cut would; raises LabError when some outlive it."""

@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Root file systems for nodes: one base made by mmdebstrap, and layers of packages on top, each cached by its recipe."""
+"""Root file systems for nodes: a base made by mmdebstrap, layers of packages on top, cached by recipe."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
 
@@ -48,17 +48,29 @@ MASKED_UNITS = (
     "systemd-networkd-wait-online.service",
 )
 
-_SSHD = "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\nMaxSessions 100\nMaxStartups 100\n"
+_SSHD = (
+    "UseDNS no\nPasswordAuthentication no\nHostKey /etc/ssh/ssh_host_ed25519_key\n"
+    "MaxSessions 100\nMaxStartups 100\n"
+)
 _JOURNALD = "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nSystemMaxUse=200M\n"
 _NO_START = "#!/bin/sh\nexit 101\n"
 
 
-def recipe(packages: Sequence[str], below: str = "") -> dict[str, object]:
-    """What decides the content of an image: the base when `below` is empty, else a layer on the base of that hash."""
+class Recipe(TypedDict):
+    """What decides an image's content."""
+
+    version: int
+    suite: str
+    packages: list[str]
+    below: str
+
+
+def recipe(packages: Sequence[str], below: str = "") -> Recipe:
+    """Return the recipe of a base when `below` is empty, else of a layer on the base of that hash."""
     return {"version": RECIPE_VERSION, "suite": SUITE, "packages": sorted(set(packages)), "below": below}
 
 
-def recipe_hash(wanted: dict[str, object]) -> str:
+def recipe_hash(wanted: Recipe) -> str:
     """Name of an image in the cache."""
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -70,15 +82,15 @@ class ImageStore:
         self.folder = state_dir / "images"
         self.work_dir = work_dir
 
-    def path(self, wanted: dict[str, object]) -> Path:
+    def path(self, wanted: Recipe) -> Path:
         """Where the image of a recipe is or will be."""
         return self.folder / recipe_hash(wanted)
 
-    def missing(self, wanted: dict[str, object]) -> bool:
+    def missing(self, wanted: Recipe) -> bool:
         """Tell whether the image has still to be built."""
         return not self.path(wanted).is_dir()
 
-    def ensure(self, wanted: dict[str, object]) -> bool:
+    def ensure(self, wanted: Recipe) -> bool:
         """Build the image unless it is there; returns whether it was built. Raises LabError."""
         with self._locked():
             if not self.missing(wanted):
@@ -89,7 +101,7 @@ class ImageStore:
             building.mkdir()
             try:
                 if wanted["below"]:
-                    self._build_layer(building, self.folder / str(wanted["below"]), wanted["packages"])
+                    self._build_layer(building, self.folder / wanted["below"], wanted["packages"])
                 else:
                     self._build_base(building, wanted["packages"])
                 building.rename(target)
@@ -112,7 +124,7 @@ class ImageStore:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _build_base(self, target: Path, packages: object) -> None:
+    def _build_base(self, target: Path, packages: Sequence[str]) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".conf", dir=self.work_dir) as options:
             options.write(run(["apt-config", "dump", "Acquire"]))
             options.flush()
@@ -133,7 +145,7 @@ class ImageStore:
             )
         _customise(target)
 
-    def _build_layer(self, target: Path, base: Path, packages: object) -> None:
+    def _build_layer(self, target: Path, base: Path, packages: Sequence[str]) -> None:
         mount_point = target.with_suffix(".mnt")
         work = target.with_suffix(".work.building")
         for folder in (mount_point, work):
@@ -163,7 +175,7 @@ class ImageStore:
 
 
 def _host_sources() -> list[str]:
-    """The hypervisor's own package sources where it runs the same suite, so that its mirror serves the nodes too."""
+    """The hypervisor's own package sources where it runs the same suite: its mirror serves the nodes too."""
     if f"VERSION_CODENAME={SUITE}" not in Path("/etc/os-release").read_text(encoding="utf-8"):
         return []
     folder = Path("/etc/apt/sources.list.d")
@@ -174,7 +186,7 @@ def _host_sources() -> list[str]:
     return [str(path) for path in debian]
 
 
-def _install(root: Path, packages: object) -> None:
+def _install(root: Path, packages: Sequence[str]) -> None:
     """Install packages with the hypervisor's network; nothing is started."""
     policy = root / "usr/sbin/policy-rc.d"
     _write(policy, _NO_START, 0o755)
@@ -223,4 +235,4 @@ def _customise(root: Path) -> None:
 def _write(path: Path, text: str, mode: int = 0o644) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    os.chmod(path, mode)
+    path.chmod(mode)

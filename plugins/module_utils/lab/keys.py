@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""SSH keys made for one lab alone: the user's key, a host key for each node, and the known_hosts that checks them."""
+"""SSH keys made for one lab alone: the user's, a host key for each node, the known_hosts that checks them."""
 
 from __future__ import annotations
 

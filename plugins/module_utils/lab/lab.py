@@ -26,7 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths impor
 
 @dataclass(eq=False)
 class NodesNotStarted(LabError):
-    """Some nodes did not start; `failures` and `time_outs` map each to its reason, `consoles` to its kept log."""
+    """Some nodes did not start: `failures` and `time_outs` map each to a reason, `consoles` to its log."""
 
     failures: dict[str, str]
     time_outs: dict[str, str]
@@ -157,7 +157,7 @@ class Lab:
             node.start(spec.limits)
 
     def _await(self, specs: Sequence[NodeSpec], deadline: float, timeout_s: float) -> None:
-        """Wait for all nodes to answer ssh; a node whose processes have ended has failed, one that is late timed out."""
+        """Wait for all nodes to answer ssh; one whose processes ended has failed, a late one timed out."""
         waiting = {spec.name: spec.address for spec in specs}
         failures: dict[str, str] = {}
         while waiting and time.monotonic() < deadline:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,11 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.bridge import bridge_name
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
     Limits,
     NodeGroup,
     systemd_is_init,
+    unit_pids,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import run
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import ensure_key
@@ -47,7 +49,7 @@ class NodeSpec:
 
 
 class Node:
-    """A node of one lab on this machine. PID 1 decides who holds its processes: a systemd unit, or our control group."""
+    """A node of a lab on this machine; PID 1 decides what holds it: a systemd unit, or our control group."""
 
     def __init__(self, lab: LabPaths, name: str):
         self.lab = lab
@@ -57,6 +59,12 @@ class Node:
         self.unit = f"foundation-testbed-{lab.testbed_id}-{name}.service"
         self.under_systemd = systemd_is_init()
         self.group = None if self.under_systemd else NodeGroup(lab.testbed_id, name)
+
+    def pids(self) -> set[int]:
+        """Every process of the node, its supervisor among them."""
+        if self.group is not None:
+            return self.group.pids()
+        return unit_pids(self.unit)
 
     def running(self) -> bool:
         """Tell whether any process of the node lives."""
@@ -71,8 +79,8 @@ class Node:
     def made_from(self) -> Optional[dict[str, Any]]:
         """Return the identity the node was made with, or None when there is no (whole) node."""
         try:
-            return json.loads(self.paths.spec.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return dict(json.loads(self.paths.spec.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
             return None
 
     def create(self, spec: NodeSpec, authorized_key: str, hosts: dict[str, str]) -> None:
@@ -114,7 +122,7 @@ class Node:
             "--register=no",
             "--keep-unit",
             "--boot",
-            f"--network-bridge={bridge_name(self.lab.testbed_id)}",
+            f"--network-bridge={bridge.bridge_name(self.lab.testbed_id)}",
             "--console=read-only",
             "--link-journal=no",
             "--resolv-conf=off",
@@ -169,7 +177,10 @@ class Node:
 
     def destroy(self) -> None:
         """Remove every trace of the node from this machine, whatever state it is in; raises LabError."""
+        link = self._let_network_die()
         self.kill()
+        if link is not None:
+            bridge.remove_port(link)
         if os.path.ismount(self.paths.root):
             self._remove_nspawn_remains()
             run(["umount", str(self.paths.root)])
@@ -177,6 +188,29 @@ class Node:
             self.group.remove()
         if self.paths.home.exists():
             shutil.rmtree(self.paths.home)
+
+    def _let_network_die(self) -> Optional[int]:
+        """Return the index of the host's end of the node's link, and shorten the life of connections to come.
+
+        Connections of killed processes live on in the kernel while their last data finds no peer, minutes by
+        default, and so do their network namespace and its link.
+        """
+        inside = self._process_inside()
+        if inside is None:
+            return None
+        enter = ["nsenter", f"--net=/proc/{inside}/ns/net"]
+        run([*enter, "sysctl", "--quiet", "--write", "net.ipv4.tcp_orphan_retries=1"])
+        links = json.loads(run([*enter, "ip", "-j", "link", "show", "dev", "host0"]))
+        return int(links[0]["link_index"])
+
+    def _process_inside(self) -> Optional[int]:
+        """Return a process in the node's own network namespace, or None when there is none."""
+        own = Path("/proc/self/ns/net").readlink()
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                if Path(f"/proc/{pid}/ns/net").readlink() != own:
+                    return pid
+        return None
 
     def _remove_nspawn_remains(self) -> None:
         """Remove what a killed nspawn leaves in /run: the lock on its root, and its mount tunnel."""
@@ -251,4 +285,4 @@ def _write(path: Path, text: str, mode: int) -> None:
     if path.is_symlink():
         path.unlink()
     path.write_text(text, encoding="utf-8")
-    os.chmod(path, mode)
+    path.chmod(mode)

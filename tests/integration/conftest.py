@@ -1,0 +1,44 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import os
+
+import pytest
+from support import HERE, Lab, traces_on_machine, wait_until
+
+NODES = ("n1", "n2", "n3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _root():
+    if os.geteuid() != 0:
+        pytest.exit("the integration tests make real nodes on this machine and need root", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory):
+    """How this machine was before any lab; nothing of it may have changed at the end."""
+    Lab(HERE / "inventory", tmp_path_factory.mktemp("runs")).playbook("destroy")
+    return traces_on_machine()
+
+
+@pytest.fixture(scope="session")
+def lab(untouched, tmp_path_factory):
+    """Three nodes with etcd and an observer, made once and removed at the end."""
+    lab = Lab(HERE / "inventory", tmp_path_factory.mktemp("runs"))
+    for playbook in ("provision", "deploy", "verify"):
+        outcome = lab.playbook(playbook)
+        assert outcome.status == 0, outcome.output[-4000:]
+    yield lab
+    outcome = lab.playbook("destroy")
+    assert outcome.status == 0, outcome.output[-4000:]
+    # init takes a moment to reap what was killed
+    wait_until(lambda: traces_on_machine() == untouched or None, 15, "the machine as it was before")
+
+
+@pytest.fixture
+def whole(lab):
+    """The lab, whole before the test and proved whole after it."""
+    yield lab
+    assert {node: lab.tables(node) for node in NODES} == {node: [] for node in NODES}

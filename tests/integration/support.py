@@ -1,0 +1,202 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Playbooks and nodes as a user handles them, for tests on the real lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+STATE_DIR = Path("/var/lib/foundation-testbed")
+PLAYBOOK_TIMEOUT_S = 900
+
+
+@dataclass
+class Outcome:
+    """How a playbook ended."""
+
+    status: int
+    output: str
+
+    def changed(self) -> int:
+        """Number of changes over all hosts, from the recap."""
+        return sum(int(count) for count in re.findall(r"changed=(\d+)", self.output))
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Wait for a condition; fail the test naming it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {timeout_s:g} s"
+        time.sleep(0.1)
+    return found
+
+
+class Lab:
+    """One testbed on this machine."""
+
+    def __init__(self, inventory: Path, runs_dir: Path):
+        self.inventory, self.runs_dir = inventory, runs_dir
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """The command line of a playbook."""
+        return [
+            "ansible-playbook",
+            "-i",
+            str(self.inventory),
+            f"playbooks/{name}.yml",
+            "-e",
+            f"testbed_runs_dir={self.runs_dir}",
+            *arguments,
+        ]
+
+    def playbook(self, name: str, *arguments: str) -> Outcome:
+        """Run a playbook to its end."""
+        done = subprocess.run(
+            self.command(name, *arguments),
+            cwd=ROOT,
+            text=True,
+            timeout=PLAYBOOK_TIMEOUT_S,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    def run(self, scenario: str) -> Outcome:
+        """Run one of the tests' own scenarios."""
+        return self.playbook("run", "-e", f"scenario={HERE / 'scenarios' / scenario}.yml")
+
+    def begin(self, scenario: str) -> Controller:
+        """Start a run in the background; returns once the nodes are armed."""
+        before = set(self.runs_dir.glob("2*"))
+        process = subprocess.Popen(
+            self.command("run", "-e", f"scenario={HERE / 'scenarios' / scenario}.yml"),
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+        def armed() -> Path | None:
+            for folder in set(self.runs_dir.glob("2*")) - before:
+                if (folder / "run.json").exists() and "armed_at_ns" in record(folder):
+                    return folder
+            assert process.poll() is None, process.stdout.read() if process.stdout else ""
+            return None
+
+        return Controller(process, wait_until(armed, 120, "all nodes armed"))
+
+    def on(self, node: str, command: str, check: bool = True) -> str:
+        """Standard output of a shell command on a node, over the lab's own ssh key."""
+        variables = (
+            json.loads(
+                subprocess.run(
+                    ["ansible-inventory", "-i", str(self.inventory), "--host", node],
+                    cwd=ROOT,
+                    text=True,
+                    check=True,
+                    capture_output=True,
+                ).stdout
+            )
+            if node not in _HOSTS
+            else _HOSTS[node]
+        )
+        _HOSTS[node] = variables
+        done = subprocess.run(
+            [
+                "ssh",
+                "-i",
+                variables["ansible_ssh_private_key_file"],
+                *variables["ansible_ssh_common_args"].split(),
+                "-o",
+                "BatchMode=yes",
+                f"root@{variables['ansible_host']}",
+                command,
+            ],
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0 or not check, f"{node}: {command}: {done.stderr}"
+        return done.stdout
+
+    def tables(self, node: str) -> list[str]:
+        """Tables of nftables on a node that are ours."""
+        return re.findall(r"table inet (foundation_testbed_\w+)", self.on(node, "nft list tables"))
+
+    def newest(self) -> Path:
+        """Folder of the newest run."""
+        return (self.runs_dir / "latest").resolve()
+
+
+_HOSTS: dict[str, dict[str, Any]] = {}
+
+
+class Controller:
+    """A run that goes on in the background."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path):
+        self.process, self.folder = process, folder
+        self.start_s = record(folder)["start_wall_ns"] / 1e9
+
+    def wait_for(self, offset_s: float) -> None:
+        """Wait until so many seconds after the start instant."""
+        time.sleep(max(self.start_s + offset_s - time.time(), 0))
+
+    def kill(self) -> None:
+        """SIGKILL the controller with everything it started."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
+
+    def finish(self) -> Outcome:
+        """Wait for the run's end."""
+        output, _ = self.process.communicate(timeout=PLAYBOOK_TIMEOUT_S)
+        return Outcome(self.process.returncode, output)
+
+
+def record(folder: Path, name: str = "run.json") -> dict[str, Any]:
+    """A JSON record of a run."""
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
+    """Everything that a lab could leave on this machine: mounts, links, control groups, processes, rules, files."""
+    processes = subprocess.run(
+        ["ps", "-eo", "args"], text=True, capture_output=True, check=True
+    ).stdout.splitlines()
+    rules = (
+        subprocess.run(["nft", "list", "ruleset"], text=True, capture_output=True, check=False).stdout
+        if shutil.which("nft")
+        else ""
+    )
+    return {
+        "mounts": sorted(Path("/proc/mounts").read_text(encoding="utf-8").splitlines()),
+        "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
+        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*foundation-testbed*")),
+        "processes": sorted(line for line in processes if "nspawn" in line),
+        "nft": rules.splitlines(),
+        "nspawn": sorted(
+            str(path)
+            for path in Path("/run/systemd/nspawn").rglob("*")
+            if "tb-" in path.name or path.parent.name == "locks"
+        ),
+        "files": sorted(str(path) for path in (state_dir / "labs").glob("*/*")),
+        "locks": sorted(path.name for path in state_dir.glob("*.lock")),
+    }
