@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
             folder,
             start_wall_ns=start_wall_ns,
             clock_offset_ms=offsets,
-            started_at=datetime.fromtimestamp(start_wall_ns / 1e9, timezone.utc).isoformat(),
+            started_at=datetime.fromtimestamp(start_wall_ns / 1e9, UTC).isoformat(),
             versions={**record["versions"], "system": versions},
         )
         programs = node_programs(plan, folder.name, start_wall_ns, options["systems"])

@@ -11,7 +11,8 @@ short_description: Ends the playbook with a status that tells its cause
 version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 description:
-  - The playbooks of this collection fail with a cause; this callback makes it the exit status of C(ansible-playbook).
+  - The playbooks of this collection fail with a cause; this callback makes it the exit status of
+    C(ansible-playbook).
   - C(0) pass, C(2) the testbed failed, C(4) a host is unreachable, C(10) verdict fail, C(11) verdict unknown,
     C(12) bad input, C(13) the cluster was not healthy before the run.
 requirements:
@@ -38,5 +39,6 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_stats(self, stats):
         if self.status:
-            # Ansible knows only failed and unreachable; SystemExit is what it lets through, clean-up included.
+            # Ansible knows only failed and unreachable; SystemExit is what it lets through, after its
+            # own clean-up.
             raise SystemExit(self.status)

@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 description:
   - Reads a file named C(cluster.yml) and expands it into nodes, observers, addresses and groups.
-  - Groups are C(nodes), C(observers), one for each application and one for the provider (C(provider_container)).
+  - Groups are C(nodes), C(observers), one for each application and one for the provider
+    (C(provider_container)).
   - Every mistake is one line that names file, key, what was given and what is allowed.
 requirements:
   - netaddr
@@ -41,7 +42,7 @@ options:
     default: mesh
     choices: [ring, star, mesh, custom]
   partition_tolerance:
-    description: Whether the systems on this cluster are meant to live through a partition; recorded in the report.
+    description: Whether the systems here are meant to live through a partition; recorded in the report.
     type: bool
     default: true
   subnet:
@@ -49,7 +50,7 @@ options:
     type: str
     required: true
   applications:
-    description: Systems that every node runs unless it says otherwise; each is the name of a role with a C(system.yml).
+    description: Systems that every node runs unless it says otherwise, each a role with a C(system.yml).
     type: list
     elements: str
     default: []
@@ -62,8 +63,8 @@ options:
     type: dict
   nodes:
     description:
-      - Nodes that differ from the rest, each with C(name) and, where wanted, C(applications), C(config_overrides)
-        (variables of that host) and C(resource_limits).
+      - Nodes that differ from the rest, each with C(name) and, where wanted, C(applications),
+        C(config_overrides) (variables of that host) and C(resource_limits).
       - Nodes that are not listed are named n1, n2 and so on, up to O(node_count).
     type: list
     elements: dict
@@ -125,7 +126,7 @@ class InventoryModule(BaseInventoryPlugin):
             cluster = parse_cluster(read_yaml(Path(path)), path, set(known_systems()))
             hosts = expand(cluster, {name: read_system(name) for name in cluster.system_names()})
         except InputError as error:
-            # An AnsibleError would send the file on to the next plugin and bury the mistake under its complaints.
+            # An AnsibleError would send the file on to the next plugin, and its complaints bury the mistake.
             Display().error(str(error), wrap_text=False)
             raise SystemExit(ExitStatus.BAD_INPUT) from None
         for name, value in lab_vars(cluster).items():

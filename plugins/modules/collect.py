@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 module: collect
 short_description: Bring home what a run left on a node
 description:
-  - Packs the run's folder, the journal of the system's units since the run was staged and the log files that the
-    system declares, and fetches it into the run's folder on the controller.
+  - Packs the run's folder, the journal of the system's units since the run was staged and the log files that
+    the system declares, and fetches it into the run's folder on the controller.
   - What is on the node stays there; of the runs that were brought home the last five are kept.
 extends_documentation_fragment: foundation.testbed.node_module
 options:
@@ -103,7 +103,7 @@ def pack(module: AnsibleModule, folder: Path) -> str:
 
 
 def forget_old_runs() -> None:
-    """Remove all but the newest runs that a controller has brought home; a run's name begins with its time."""
+    """Remove all but the newest runs that were brought home; a run's name begins with its time."""
     for old in sorted(path.parent for path in RUNS.glob("*/collected"))[:-KEEP_RUNS]:
         shutil.rmtree(old)
 

@@ -10,10 +10,11 @@ short_description: A lab of system containers on this machine
 version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 description:
-  - Makes a bridge and boots every node as a systemd-nspawn container from an overlay on its images, all at once.
+  - Makes a bridge and boots every node as a systemd-nspawn container from an overlay on its images, all at
+    once.
   - Each node has its own limits for memory, CPU and number of tasks, and ssh keys made for this lab alone.
-  - When a node does not start, everything that the call made is removed again, and each such node is named with its
-    reason and the console log that was kept.
+  - When a node does not start, everything that the call made is removed again, and each such node is named
+    with its reason and the console log that was kept.
 attributes:
   check_mode:
     description: Says which nodes would be removed, created and started.

@@ -59,7 +59,8 @@ def main() -> None:
         before = ""
     if before not in ("", wanted):
         module.fail_json(
-            msg=f"this host is enrolled in the testbed {before!r}; release it there before it joins {wanted!r}"
+            msg=f"this host is enrolled in the testbed {before!r}; "
+            f"release it there before it joins {wanted!r}"
         )
     present = module.params["state"] == "present"
     missing = [

@@ -8,8 +8,8 @@ DOCUMENTATION = r"""
 module: heal
 short_description: Make a node whole again
 description:
-  - Ends every run on the node and takes back every fault, also when the plan, the run folder and the controller that
-    made them are gone. On a whole node nothing is changed.
+  - Ends every run on the node and takes back every fault, also when the plan, the run folder and the
+    controller that made them are gone. On a whole node nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module
 """
 

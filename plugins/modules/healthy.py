@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: healthy
 short_description: Wait until a node's own system says that it is healthy
 description:
-  - Asks the system through its adapter until it is healthy, and fails with its own words when it does not become so.
+  - Asks the system through its adapter until it is healthy, and fails with its own words when it does not
+    become so.
   - Nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module
 options:

@@ -8,12 +8,13 @@ DOCUMENTATION = r"""
 module: preflight
 short_description: Whether a node is fit for a run
 description:
-  - Asks the node whether it is enrolled, able to do the faults, free of leftovers, and whether its own system is healthy.
+  - Asks the node whether it is enrolled, able to do the faults, free of leftovers, and whether its own
+    system is healthy.
   - Nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module
 options:
   agent_sha256:
-    description: Checksum of the agent that the controller would install; another one on the node is a blocker.
+    description: Checksum of the agent that the controller would install; another on the node is a blocker.
     type: str
     required: true
   systems:

@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: stage
 short_description: Hand a node its part of a run and arm it
 description:
-  - Writes the node's program and starts the agent in a transient systemd unit that waits for the start instant.
+  - Writes the node's program and starts the agent in a transient systemd unit that waits for the start
+    instant.
   - From then on the node needs nobody. Whatever ends the agent, its unit takes back all that it applied.
 extends_documentation_fragment: foundation.testbed.node_module
 options:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import netaddr
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
-
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
@@ -18,6 +16,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
     parse_model,
     parse_size,
 )
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 STATE_DIR = "/var/lib/foundation-testbed"
 
@@ -266,7 +265,8 @@ def _host(
             "ansible_user": "root",
             "ansible_python_interpreter": "/usr/bin/python3",
             "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} -o StrictHostKeyChecking=yes",
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} "
+            "-o StrictHostKeyChecking=yes",
             "testbed_address": address,
             "testbed_applications": list(applications),
             "testbed_packages": sorted(packages),

@@ -35,7 +35,7 @@ class ClusterView:
 
 
 def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> dict[str, Any]:
-    """Return the plan (docs/records.md); raises InputError with one line for each thing the cluster cannot give."""
+    """Return the plan (docs/records.md); raises InputError, a line for each thing the cluster cannot give."""
     problems = [f"{scenario_id}.yml: {problem}" for problem in _misfits(scenario, cluster)]
     if problems:
         raise InputError(problems)

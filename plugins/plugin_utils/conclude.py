@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible.utils.display import Display
-
 from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.judge import judge
@@ -29,7 +28,8 @@ STATUS_OF_VERDICT = {
 def conclude(folder: Path, preflight: Sequence[str] = (), status: ExitStatus | None = None) -> dict[str, Any]:
     """Judge, write the report, print the table; returns a task result that fails unless the verdict is pass.
 
-    `preflight` holds the reasons why nothing was started; `status` is the exit status to give instead of the verdict's.
+    `preflight` holds the reasons why nothing was started; `status` is the exit status to give instead of the
+    verdict's.
     """
     results = judge(folder, preflight=preflight)
     record = results.as_record()

@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
 
 def run_name(scenario: str, now: datetime) -> str:
     """Name of a run: its UTC time and its scenario."""
-    return f"{now.astimezone(timezone.utc):%Y%m%dT%H%M%SZ}-{scenario}"
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{scenario}"
 
 
 def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any]) -> Path:
     """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it."""
-    name = run_name(scenario_file.stem, datetime.now(timezone.utc))
+    name = run_name(scenario_file.stem, datetime.now(UTC))
     folder = runs_dir / name
     folder.mkdir(parents=True)
     shutil.copyfile(scenario_file, folder / "scenario.yml")
@@ -39,7 +39,7 @@ def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str,
 
 
 def find_run(runs_dir: Path, name: str) -> Path:
-    """Return the folder of a run given by name, path or 'latest'; raises InputError with the newest names there are."""
+    """Return the folder of a run given by name, path or 'latest'; raises InputError with the newest names."""
     for candidate in (runs_dir / name, Path(name)):
         if (candidate / "run.json").is_file():
             return candidate.resolve()
@@ -56,7 +56,7 @@ def update(folder: Path, **fields: Any) -> dict[str, Any]:
 
 
 def mark_step(folder: Path, name: str | None) -> None:
-    """Note in `run.json` that a step begins now (None: no further one), and so that the one before it has ended."""
+    """Note in `run.json` that a step begins now (None: none does), and so that the one before has ended."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     now_s = round(time.time() - record["began_wall_ns"] / 1e9, 3)
     steps = [{**step, "ended_s": step.get("ended_s", now_s)} for step in record["steps"]]

@@ -7,8 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
@@ -17,6 +15,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
     parse_model,
     read_yaml,
 )
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
 
@@ -48,7 +47,7 @@ class Mix(_Strict):
 
 
 class ClientGroup(_Strict):
-    """Clients that talk to one node (`to: n1`), one group for each node (`to: each`), or any node (`to: any`)."""
+    """Clients that talk to one node (`to: n1`), to each its own (`to: each`), or to any (`to: any`)."""
 
     to: str
     weight: Annotated[float, Field(gt=0, strict=False)] = 1.0

@@ -7,15 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import parse_model, read_yaml
+from pydantic import BaseModel, ConfigDict, Field
 
 ROLES_DIR = Path(__file__).resolve().parents[2] / "roles"
 
 
 class System(BaseModel):
-    """What the testbed must know of a system before it can deploy and judge it (`roles/<system>/system.yml`)."""
+    """What the testbed must know of a system to deploy and judge it (`roles/<system>/system.yml`)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -35,6 +34,6 @@ def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:
 
 
 def read_system(name: str, roles_dir: Path = ROLES_DIR) -> System:
-    """Return the description of a system; raises InputError when its file is wrong, KeyError when there is none."""
+    """Return a system's description; raises InputError when it is wrong, KeyError when there is none."""
     path = known_systems(roles_dir)[name] / "system.yml"
     return parse_model(System, read_yaml(path), str(path))

@@ -12,10 +12,11 @@ A kind of fault is one file in `module_utils/faults` whose `FAULT` is a class wi
 * `feels`: whether this node can feel the effect, and `felt() -> bool`: whether it does right now,
 * `observe()`: probe once while the effect is to hold, and keep count,
 * `evidence() -> dict`: the counts, and whether the effect is still in place,
-* `traces() -> list[str]`: what is left on this node, and `async recovered() -> bool`: whether all is well again.
+* `traces() -> list[str]`: what is left on this node, and `async recovered() -> bool`: whether all is well.
 
-The module's own functions are `capable()` (reasons why this node can do no fault of this kind), `revert(undo)`,
-idempotent, `leftovers()`, every trace of this kind whoever made it, and `sweep()`, which removes those.
+The module's own functions are `capable()` (reasons why this node can do no fault of this kind),
+`revert(undo)`, idempotent, `leftovers()`, every trace of this kind whoever made it, and `sweep()`, which
+removes those.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 
 # Seconds before an edge at which dense probing begins, and after it at which it gives up.
 EDGE_BEFORE_S, EDGE_AFTER_S = 0.1, 1.0
-# Seconds between two observations while the effect is to hold, and so many of them for each entry in the ledger.
+# Seconds between two observations while the effect is to hold, and how many make one entry in the ledger.
 OBSERVE_EVERY_S, OBSERVATIONS_PER_ENTRY = 0.25, 4
 
 
@@ -92,11 +93,9 @@ class FaultRun:
     async def _prove(self) -> None:
         """Feel the beginning, observe while it holds, feel the end."""
         await self._edge("apply", self.start_s, wanted=True)
-        count = 0
-        for at_s in observation_times(self.start_s, self.end_s):
+        for count, at_s in enumerate(observation_times(self.start_s, self.end_s), 1):
             await self.clock.until(at_s)
             self.fault.observe()
-            count += 1
             if count % OBSERVATIONS_PER_ENTRY == 0:
                 self.write("evidence", **self.fault.evidence())
         await self._edge("revert", self.end_s, wanted=False)

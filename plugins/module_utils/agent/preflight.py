@@ -18,7 +18,7 @@ PATIENCE_S = 5.0
 
 
 def preflight(systems: list[str], faults: list[str]) -> dict[str, Any]:
-    """Answers of this node: reasons not to run (the testbed's and the system's apart), clock, versions, health."""
+    """Answers of this node: reasons not to run (testbed's and system's apart), clock, versions, health."""
     health = {name: _healthy_soon(name) for name in systems}
     return {
         "blockers": [

@@ -76,7 +76,7 @@ class Prober(asyncio.DatagramProtocol):
 
 @dataclass
 class Edge:
-    """The instant at which an effect began or ended, as felt: wall-clock ns, and ms since it was last felt otherwise.
+    """The instant at which an effect began or ended, as felt: wall-clock ns, ms since last felt otherwise.
 
     `resolution_ms` is None when it was there at the first look: it may have begun at any time before.
     """
@@ -88,7 +88,7 @@ class Edge:
 def watch_edge(
     felt: Callable[[], bool], wanted: bool, deadline_wall_ns: int, interval_s: float = 0.0005
 ) -> Optional[Edge]:
-    """Ask densely until the effect is felt (or no more felt); None when that has not happened by the deadline."""
+    """Ask densely until the effect is felt (or no more felt); None when it is not by the deadline."""
     before = None
     while True:
         asked = time.time_ns()

@@ -59,22 +59,20 @@ class Agent:
         return 0
 
     async def _live(self, faults: list[FaultRun]) -> None:
-        tasks = [
-            asyncio.ensure_future(work)
-            for work in (
-                self._mark_start(),
-                self._sample(),
-                self._linger(),
-                *(fault.live() for fault in faults),
-                *(self._generate(load) for load in self.program["load"]),
-            )
+        work = [
+            self._mark_start(),
+            self._sample(),
+            self._linger(),
+            *(fault.live() for fault in faults),
+            *(self._generate(load) for load in self.program["load"]),
         ]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         stopping = asyncio.ensure_future(stop.wait())
-        everything = asyncio.gather(*tasks)
-        await asyncio.wait({everything, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        everything = asyncio.gather(*work)
+        either: list[asyncio.Future[Any]] = [everything, stopping]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             self.ledger.write("error", message="the agent was told to stop before the plan's end")
             everything.cancel()

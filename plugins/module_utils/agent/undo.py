@@ -1,6 +1,9 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The undo journal: what has to be taken back on this node, written before it is done and removed after it is undone."""
+"""The undo journal: what has to be taken back on this node.
+
+An entry is written before the act and removed after it is undone.
+"""
 
 from __future__ import annotations
 

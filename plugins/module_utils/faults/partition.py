@@ -1,11 +1,11 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Partition: packets between this node and the peers of other groups are dropped, by rules that the kernel itself
-begins and ends.
+"""Partition: packets between this node and the peers of other groups are dropped, by rules of the kernel.
 
-The rules compare the wall clock with the two instants (`meta time`), so every node that shares the clock is cut at
-the same instant and healed at the same instant with no process involved. Should the clock be moved meanwhile, the
-elements of the set of peers time out on the monotonic clock, and the rules match nobody any more.
+The kernel itself begins and ends them: the rules compare the wall clock with the two instants (`meta
+time`), so every node that shares the clock is cut at the same instant and healed at the same instant with no
+process involved. Should the clock be moved meanwhile, the elements of the set of peers time out on the
+monotonic clock, and the rules match nobody any more.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def table_name(run: str, fault: str) -> str:
 
 
 def ruleset(table: str, peers: list[str], start_s: int, end_s: int, timeout_ms: int) -> str:
-    """Return the nft script that cuts `peers` (IPv4) from `start_s` until `end_s` (whole seconds since the epoch)."""
+    """Return the nft script that cuts `peers` (IPv4) from `start_s` until `end_s` (whole epoch seconds)."""
     window = f"meta time >= {start_s} meta time < {end_s}"
     elements = ", ".join(f"{peer} timeout {timeout_ms}ms" for peer in sorted(peers))
     return f"""table inet {table} {{
@@ -120,7 +120,7 @@ class Partition:
             self.probes["open_passed"] += self.prober.passes(address)
 
     def evidence(self) -> dict[str, Any]:
-        """Whether the rules are in place, how many packets each direction has dropped, and what probes felt."""
+        """Whether the rules are in place, packets dropped in each direction, and what probes felt."""
         listing = _nft("-j", "list", "table", "inet", self.table).stdout
         return {**evidence_of(listing), "probes": dict(self.probes)}
 
@@ -135,7 +135,7 @@ class Partition:
 
 
 def evidence_of(listing: str) -> dict[str, Any]:
-    """Read `nft -j list table`: `{"present": bool, "packets": {"in": n, "out": n}}`; no table reads as absent."""
+    """Read `nft -j list table`: `{"present": bool, "packets": {"in": n, "out": n}}`; no table is absent."""
     items = json.loads(listing)["nftables"] if listing.strip() else []
     counters = {item["counter"]["name"]: item["counter"]["packets"] for item in items if "counter" in item}
     rules = [item["rule"]["chain"] for item in items if "rule" in item]
@@ -146,7 +146,7 @@ def evidence_of(listing: str) -> dict[str, Any]:
 
 
 def capable() -> list[str]:
-    """Reasons why no partition can be made on this node; the kernel is asked with sample rules, nothing is changed."""
+    """Reasons why no partition can be made on this node; the kernel is asked, nothing is changed."""
     if shutil.which("nft") is None:
         return ["nftables is not installed"]
     done = _nft("--check", "-f", "-", stdin=ruleset(f"{TABLE_PREFIX}sample", ["192.0.2.1"], 1, 2, 1000))

@@ -33,7 +33,7 @@ def test_quick_system(run, tmp_path):
 
 
 def test_a_run_never_meets_the_keys_of_another(run):
-    """The same plan run twice on one cluster must not read the first run's values (the checker saw that once)."""
+    """The same plan run twice on one cluster must not read the first run's values (that was seen once)."""
     records = run(Client, namespace="run-2/")
     assert Client.store and all(key.startswith("run-2/") for key in Client.store)
     assert not any(event["key"].startswith("run-2/") for event in records.events)
