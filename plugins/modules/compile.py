@@ -1,0 +1,79 @@
+#!/usr/bin/python
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: compile
+short_description: Check a scenario against the cluster and compile it into a plan
+description:
+  - Reads a scenario, checks every key of it and everything that it asks of the inventory's cluster, and
+    compiles the plan of a run. Nothing on any host is touched.
+  - Makes the folder of the run with C(scenario.yml), C(plan.json) and C(run.json), and points C(latest) at
+    it.
+  - The same scenario, inventory and seed give the same plan, byte for byte.
+  - It runs on the controller. What it needs of the cluster it takes from the groups C(nodes) and
+    C(observers).
+version_added: 0.1.0
+author: Foundation Testbed contributors (@foundation)
+attributes:
+  check_mode:
+    description: Compiles and shows the plan, and makes no folder.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+options:
+  scenario:
+    description: Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
+    type: str
+    required: true
+  runs_dir:
+    description: Folder that the run's own folder is made in.
+    type: path
+    required: true
+requirements:
+  - netaddr
+  - pydantic
+seealso:
+  - module: foundation.testbed.admit
+"""
+
+EXAMPLES = r"""
+- name: Check the scenario against the cluster and compile the plan
+  foundation.testbed.compile:
+    scenario: etcd_majority_partition
+    runs_dir: "{{ playbook_dir }}/runs"
+  register: testbed_run
+"""
+
+RETURN = r"""
+plan:
+  description: The plan, as it is written to C(plan.json).
+  returned: success
+  type: dict
+systems:
+  description: Names of the systems that each node runs, by node.
+  returned: success
+  type: dict
+  sample: {n1: [etcd], n2: [etcd]}
+agent_sha256:
+  description: Checksum of the agent that this controller would install.
+  returned: success
+  type: str
+run:
+  description: Name of the run.
+  returned: success, and not in check mode
+  type: str
+  sample: 20261123T231500Z-etcd_majority_partition
+folder:
+  description: Folder of the run on the controller.
+  returned: success, and not in check mode
+  type: str
+testbed_exit:
+  description: Exit status that M(foundation.testbed.compile) asks for when the input is wrong.
+  returned: when the scenario or the inventory is wrong
+  type: int
+  sample: 12
+"""

@@ -1,0 +1,57 @@
+#!/usr/bin/python
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: watch
+short_description: Show how a run goes on
+description:
+  - Prints a line every few seconds, with the time left, the faults that are active, the rate of the load and
+    the operations without an answer, until the agent of the host it is aimed at has come to its end.
+  - Aim it at an observer. A connection that fails stops nothing, as the run needs none.
+version_added: 0.1.0
+author: Foundation Testbed contributors (@foundation)
+attributes:
+  check_mode:
+    description: It notes in C(run.json) that the run has ended.
+    support: none
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+options:
+  folder:
+    description: Folder of the run, as M(foundation.testbed.compile) returned it.
+    type: path
+    required: true
+  plan:
+    description: The plan, as M(foundation.testbed.compile) returned it.
+    type: dict
+    required: true
+  start_wall_ns:
+    description: The start instant in nanoseconds since the epoch, as M(foundation.testbed.admit) returned it.
+    type: int
+    required: true
+  interval_s:
+    description: Seconds between two lines.
+    type: float
+    default: 2
+"""
+
+EXAMPLES = r"""
+- name: Show what goes on until the plan has ended
+  foundation.testbed.watch:
+    folder: "{{ hostvars['localhost'].testbed_run.folder }}"
+    plan: "{{ hostvars['localhost'].testbed_run.plan }}"
+    start_wall_ns: "{{ hostvars['localhost'].testbed_admission.start_wall_ns }}"
+"""
+
+RETURN = r"""
+finished:
+  description: >-
+    Whether the agent had come to its end; false when it had not by 30 seconds after the time for the final
+    read.
+  returned: success
+  type: bool
+"""
