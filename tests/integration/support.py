@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -161,13 +162,27 @@ class Controller:
 
     def kill(self) -> None:
         """SIGKILL the controller with everything it started."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(timeout=30)
+        kill_tree(self.process)
 
     def finish(self) -> Outcome:
         """Wait for the run's end."""
         output, _ = self.process.communicate(timeout=PLAYBOOK_TIMEOUT_S)
         return Outcome(self.process.returncode, output)
+
+
+def kill_tree(process: subprocess.Popen[str]) -> None:
+    """SIGKILL a process and all its descendants, which Ansible puts into sessions of their own."""
+    rows = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="], text=True, capture_output=True, check=True
+    ).stdout.split()
+    parents = dict(zip(map(int, rows[::2]), map(int, rows[1::2]), strict=True))
+    doomed = {process.pid}
+    while more := {pid for pid, parent in parents.items() if parent in doomed} - doomed:
+        doomed |= more
+    for pid in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=30)
 
 
 def record(folder: Path, name: str = "run.json") -> dict[str, Any]:
@@ -176,7 +191,7 @@ def record(folder: Path, name: str = "run.json") -> dict[str, Any]:
 
 
 def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
-    """Everything that a lab could leave on this machine: mounts, links, control groups, processes, rules, files."""
+    """Everything that a lab could leave here: mounts, links, control groups, processes, rules, files."""
     processes = subprocess.run(
         ["ps", "-eo", "args"], text=True, capture_output=True, check=True
     ).stdout.splitlines()

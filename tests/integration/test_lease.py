@@ -38,7 +38,7 @@ def assert_whole(lab, where):
 
 
 def test_the_controllers_death_changes_nothing(whole):
-    """SIGKILL in mid-partition: cut until the planned end, whole after it, and the run can still be judged."""
+    """SIGKILL in mid-partition: cut until the planned end, whole after it; the run can still be judged."""
     where = addresses(whole)
     controller = whole.begin("long_partition")
     controller.wait_for(START_S + 2)
@@ -55,7 +55,7 @@ def test_the_controllers_death_changes_nothing(whole):
 
 
 def test_the_agents_death_heals_its_node(whole):
-    """SIGKILL the agents in mid-partition: their units take the fault back, and the run counts for nothing."""
+    """SIGKILL the agents in mid-partition: their units take the fault back; the run counts for nothing."""
     where = addresses(whole)
     controller = whole.begin("long_partition")
     controller.wait_for(START_S + 2)

@@ -70,7 +70,7 @@ def test_the_same_scenario_compiles_to_the_same_bytes(lab):
 
 
 def test_stale_reads_are_found(whole):
-    """Serializable reads from the isolated member are stale: the checker must say so, and the playbook fail."""
+    """Serializable reads from the isolated member are stale: the checker says so, and the playbook fails."""
     outcome = whole.run("stale_reads")
     results = record(whole.newest(), "results.json")
     assert (outcome.status, results["verdict"]) == (10, "fail")

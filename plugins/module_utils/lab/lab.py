@@ -83,9 +83,11 @@ class Lab:
         self.paths.state_dir.mkdir(parents=True, exist_ok=True)
         with self.paths.lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-            if not self.paths.home.exists():
-                self.paths.lock.unlink()
+            try:
+                yield
+            finally:
+                if not self.paths.home.exists():
+                    self.paths.lock.unlink()
 
     def compare(self, specs: Sequence[NodeSpec]) -> Change:
         """Return what `ensure` would do about nodes."""
