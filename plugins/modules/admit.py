@@ -51,7 +51,8 @@ EXAMPLES = r"""
     plan: "{{ testbed_run.plan }}"
     systems: "{{ testbed_run.systems }}"
     answers: >-
-      {{ (groups['nodes'] + groups['observers']) | foundation.testbed.answers(hostvars, 'testbed_preflight') }}
+      {{ (groups['nodes'] + groups['observers'])
+      | foundation.testbed.answers(hostvars, 'testbed_preflight') }}
   register: testbed_admission
 """
 
