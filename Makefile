@@ -5,6 +5,7 @@ SHELL := /bin/bash
 INVENTORY ?= inventories/local
 SCENARIO ?= etcd_majority_partition
 PYTEST_ARGS ?=
+BENCH ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
@@ -49,8 +50,8 @@ lint: setup-dev ## ansible-lint (production), ruff, mypy
 	MYPYPATH=.collections mypy
 	ansible-lint --offline
 
-bench: setup-dev ## Measure the figures of docs/figures.md on this machine
-	PYTHONPATH=.collections python -m tests.bench
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker starts runs cycles")
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 setup-run:
 	@bin/setup run
