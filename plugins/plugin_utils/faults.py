@@ -17,7 +17,7 @@ from typing import Any
 
 EDGE_S = 0.1
 """Seconds at each edge of the planned window in which a packet may still pass, or a cut be felt."""
-GAP_S = 2.5
+GAP_S = 4.0
 """The longest time in seconds without evidence, or without a newly blocked packet, that counts as held."""
 
 Entry = Mapping[str, Any]
@@ -97,7 +97,7 @@ def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | Non
         "applied_at": _iso(begin_ns), "reverted_at": _iso(end_ns) if whole else None,
         "applied_s": _since(begin_ns, start_wall_ns),
         "reverted_s": _since(end_ns, start_wall_ns) if whole else None,
-        "skew_ms": _spread_ms(applied_ns, len(acts)), "heal_skew_ms": _spread_ms(reverted_ns, len(acts)),
+        "skew_ms": _skew_ms(acts, "apply"), "heal_skew_ms": _skew_ms(acts, "revert"),
         "evidence": {
             "packets_dropped": sum(node["packets"] for node in nodes.values()),
             "probes_blocked": sum(node["probes_blocked"] for node in nodes.values()),
@@ -159,7 +159,10 @@ def _lacks_begin(node: NodeActs) -> list[str]:
     felt_s = node.felt_s("apply")
     if felt_s is None:
         return ["it never felt the fault begin"]
-    unsure_s = number((node.first("apply") or {}).get("resolution_ms"), 0.0) / 1000.0
+    apply = node.first("apply") or {}
+    if apply.get("resolution_ms", 0.0) is None:  # cut at the first look: it may have begun any time before
+        return []
+    unsure_s = number(apply.get("resolution_ms"), 0.0) / 1000.0
     late_s = felt_s - unsure_s - node.start_s
     return [f"it felt the fault begin {late_s:.2f} s late"] if late_s > EDGE_S else []
 
@@ -239,9 +242,20 @@ def _felt(acts: Sequence[NodeActs], event: str) -> list[int]:
     ]
 
 
-def _spread_ms(felt_ns: Sequence[int], expected: int) -> float | None:
-    """Return latest minus earliest in milliseconds; None unless every node felt it."""
-    return round((max(felt_ns) - min(felt_ns)) / 1e6, 3) if felt_ns and len(felt_ns) == expected else None
+def _skew_ms(acts: Sequence[NodeActs], event: str) -> float | None:
+    """Return the latest minus the earliest instant, in ms, at which nodes felt it; None unless every node did.
+
+    A node that found it so at its first look (`resolution_ms` null) knows no instant and takes no part.
+    """
+    sharp = [
+        node
+        for node in acts
+        if "resolution_ms" not in (entry := node.first(event) or {}) or entry["resolution_ms"] is not None
+    ]
+    felt_ns = _felt(sharp, event)
+    if len(_felt(acts, event)) != len(acts) or not felt_ns:
+        return None
+    return round((max(felt_ns) - min(felt_ns)) / 1e6, 3)
 
 
 def _since(wall_ns: int | None, start_wall_ns: int | None) -> float | None:

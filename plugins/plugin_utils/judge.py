@@ -206,7 +206,19 @@ def _problems(records: RunRecords, evidence: criteria.Evidence) -> list[str]:
         for entry in records.ledger
         if entry.get("event") == "error"
     ]
-    return [*records.problems, *load, *during, *errors]
+    return [*records.problems, *load, *during, *errors, *_silent_nodes(records)]
+
+
+def _silent_nodes(records: RunRecords) -> list[str]:
+    """Name the nodes under load that never said how their own system was."""
+    loaded = {
+        str(node)
+        for part in records.plan.get("load") or []
+        for client in part.get("clients") or []
+        for node in client.get("endpoints") or {}
+    }
+    heard = {str(sample.get("node")) for sample in records.samples}
+    return [f"{node} left no sample of its own system." for node in sorted(loaded - heard)]
 
 
 def _reasons(

@@ -13,7 +13,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
 
-LATENESS_P99_MS = 100.0
+LATENESS_P99_MS = 250.0
 """A generator that sent one operation in a hundred later than this was overloaded and measured itself."""
 
 Entry = Mapping[str, Any]

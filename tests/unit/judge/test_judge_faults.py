@@ -152,3 +152,15 @@ def test_packets_may_be_counted_by_rule():
             line["packets"] = {"in": line["packets"] - 10, "out": 10} if line["packets"] else {}
 
     assert judged(change)["evidence"]["packets_dropped"] == 19 * 42 * 12
+
+
+def test_a_node_that_looked_late_proves_the_cut_but_not_its_instant():
+    """Cut at the first look: it held, but the late look says nothing of when it began; skew leaves it out."""
+
+    def look_late(line):
+        if of(line, "n1", "apply"):
+            line.update(felt_ns=line["felt_ns"] + 300_000_000, resolution_ms=None)
+
+    fault = judged(look_late)
+    assert fault["proved"] is True
+    assert fault["skew_ms"] == pytest.approx(0.6)

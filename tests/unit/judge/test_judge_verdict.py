@@ -129,7 +129,7 @@ def test_no_operation_during_a_fault(run):
         (lambda own: own[0].update(final_read=None), "did not read every key"),
         (lambda own: own.clear(), "left no record of itself"),
         (lambda own: own[0].update(finished=False), "did not finish"),
-        (lambda own: own[0]["lateness_ms"].update(p99=150.0), "Overloaded generator"),
+        (lambda own: own[0]["lateness_ms"].update(p99=300.0), "Overloaded generator"),
         (lambda own: own[0].update(lateness_ms=None), "how late"),
         (lambda own: own[0].update(sent=99_999), "history is not whole"),
     ],
@@ -204,8 +204,6 @@ def test_a_missing_or_broken_record_is_unknown(run, name, content):
         (run / name).unlink()
     else:
         (run / name).write_bytes(content)
-    if (name, content) == ("samples.jsonl", b"") or (name, content) == ("samples.jsonl", b'{"a": 1}\n'):
-        return
     results = judge(run, checkers={"register": accept})
     assert results.verdict == "unknown"
     assert results.reasons
