@@ -243,7 +243,7 @@ def _felt(acts: Sequence[NodeActs], event: str) -> list[int]:
 
 
 def _skew_ms(acts: Sequence[NodeActs], event: str) -> float | None:
-    """Return the latest minus the earliest instant, in ms, at which nodes felt it; None unless every node did.
+    """Return the latest minus the earliest instant in ms at which nodes felt it; None unless every node did.
 
     A node that found it so at its first look (`resolution_ms` null) knows no instant and takes no part.
     """

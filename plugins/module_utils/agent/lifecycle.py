@@ -105,7 +105,12 @@ class FaultRun:
         if not self.fault.feels:
             return
         edge = await asyncio.get_running_loop().run_in_executor(
-            None, watch_edge, self.fault.felt, wanted, self.clock.wall_ns(at_s + EDGE_AFTER_S)
+            None,
+            watch_edge,
+            self.fault.felt,
+            wanted,
+            self.clock.wall_ns(at_s),
+            self.clock.wall_ns(at_s + EDGE_AFTER_S),
         )
         if edge is not None:
             self.write(event, felt_ns=edge.felt_ns, resolution_ms=edge.resolution_ms)

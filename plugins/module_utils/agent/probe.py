@@ -85,10 +85,15 @@ class Edge:
     resolution_ms: Optional[float]
 
 
+# Nanoseconds around the expected instant in which to look densely; seconds between looks there, and elsewhere.
+# Nodes of one machine that looked densely all the time would take each other's processor, and blur the edge.
+DENSE_WITHIN_NS, DENSE_S, SPARSE_S = 8_000_000, 0.0003, 0.004
+
+
 def watch_edge(
-    felt: Callable[[], bool], wanted: bool, deadline_wall_ns: int, interval_s: float = 0.0005
+    felt: Callable[[], bool], wanted: bool, expected_wall_ns: int, deadline_wall_ns: int
 ) -> Optional[Edge]:
-    """Ask densely until the effect is felt (or no more felt); None when it is not by the deadline."""
+    """Ask until it is felt (or no more felt), densely around the expected instant; None after the deadline."""
     before = None
     while True:
         asked = time.time_ns()
@@ -97,4 +102,4 @@ def watch_edge(
         before = asked
         if asked > deadline_wall_ns:
             return None
-        time.sleep(interval_s)
+        time.sleep(DENSE_S if abs(asked - expected_wall_ns) < DENSE_WITHIN_NS else SPARSE_S)
