@@ -62,8 +62,8 @@ class Lab:
             *arguments,
         ]
 
-    def playbook(self, name: str, *arguments: str) -> Outcome:
-        """Run a playbook to its end."""
+    def playbook(self, name: str, *arguments: str, env: dict[str, str] | None = None) -> Outcome:
+        """Run a playbook to its end; `env` is added to the environment."""
         done = subprocess.run(
             self.command(name, *arguments),
             cwd=ROOT,
@@ -73,6 +73,7 @@ class Lab:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             check=False,
+            env={**os.environ, **(env or {})},
         )
         return Outcome(done.returncode, done.stdout)
 

@@ -8,7 +8,7 @@ import json
 import xml.etree.ElementTree as ET
 
 import pytest
-from support import record
+from support import HERE, STATE_DIR, record
 
 pytestmark = pytest.mark.lab
 
@@ -122,3 +122,28 @@ def test_a_rule_removed_behind_its_back_is_unknown(whole):
     assert (outcome.status, results["verdict"]) == (11, "unknown")
     assert results["faults"][0]["proved"] is False
     assert any("n3" in reason for reason in results["reasons"])
+
+
+def test_a_host_whose_key_is_not_the_labs_is_unreachable(whole):
+    """Host keys are checked: with another key for n3 the run does not begin, and says so with a status of its own."""
+    known_hosts = STATE_DIR / "labs" / "itest" / "ssh" / "known_hosts"
+    right = known_hosts.read_text()
+    keys = {line.split()[0].split(",")[0]: line.split()[2] for line in right.splitlines()}
+    known_hosts.write_text(right.replace(keys["n3"], keys["n1"]))
+    try:
+        outcome = whole.playbook(
+            "run", "-e", f"scenario={HERE / 'scenarios' / 'partition.yml'}",
+            env={"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none"},
+        )  # fmt: skip
+    finally:
+        known_hosts.write_text(right)
+    results = record(whole.newest(), "results.json")
+    assert (outcome.status, results["verdict"]) == (4, "unknown"), outcome.output[-2000:]
+    assert any("n3 is unreachable" in reason for reason in results["reasons"])
+
+
+def test_a_node_cannot_take_more_than_its_own_memory(whole):
+    """The node has 512 MiB: what asks for more is killed there, and the node lives on."""
+    assert "done" not in whole.on("n1", "python3 -c 'bytearray(700 * 2**20); print(\"done\")'", check=False)
+    assert "done" in whole.on("n1", "python3 -c 'bytearray(100 * 2**20); print(\"done\")'")
+    assert whole.playbook("verify").status == 0
