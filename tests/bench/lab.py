@@ -63,7 +63,7 @@ def starts(times: int = 3) -> None:
 
 
 def boot_seconds(lab: Lab) -> float:
-    """From the first command to the last node's first answer over ssh, as the provider's module measured it."""
+    """From the first command to the last node's first answer over ssh, as the provider measured it."""
     output = lab.playbook("provision", "-v").output
     return float(re.findall(r"seconds: ([0-9.]+)", output)[0])
 

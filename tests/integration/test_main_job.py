@@ -125,7 +125,7 @@ def test_a_rule_removed_behind_its_back_is_unknown(whole):
 
 
 def test_a_host_whose_key_is_not_the_labs_is_unreachable(whole):
-    """Host keys are checked: with another key for n3 the run does not begin, and says so with a status of its own."""
+    """Host keys are checked: with another key for n3 the run does not begin, with a status of its own."""
     known_hosts = STATE_DIR / "labs" / "itest" / "ssh" / "known_hosts"
     right = known_hosts.read_text()
     keys = {line.split()[0].split(",")[0]: line.split()[2] for line in right.splitlines()}

@@ -85,7 +85,7 @@ class Edge:
     resolution_ms: Optional[float]
 
 
-# Nanoseconds around the expected instant in which to look densely; seconds between looks there, and elsewhere.
+# Nanoseconds around the expected instant in which to look densely; seconds between looks there and elsewhere.
 # Nodes of one machine that looked densely all the time would take each other's processor, and blur the edge.
 DENSE_WITHIN_NS, DENSE_S, SPARSE_S = 8_000_000, 0.0003, 0.004
 
@@ -93,7 +93,7 @@ DENSE_WITHIN_NS, DENSE_S, SPARSE_S = 8_000_000, 0.0003, 0.004
 def watch_edge(
     felt: Callable[[], bool], wanted: bool, expected_wall_ns: int, deadline_wall_ns: int
 ) -> Optional[Edge]:
-    """Ask until it is felt (or no more felt), densely around the expected instant; None after the deadline."""
+    """Ask until it is felt (or no more felt), densely around the expected instant; None past the deadline."""
     before = None
     while True:
         asked = time.time_ns()
