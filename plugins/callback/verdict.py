@@ -35,7 +35,8 @@ class CallbackModule(CallbackBase):
         self.status = 0
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
-        self.status = self.status or int(result.result.get("testbed_exit", 0))
+        if not ignore_errors:
+            self.status = self.status or int(result.result.get("testbed_exit", 0))
 
     def v2_playbook_on_stats(self, stats):
         if self.status:

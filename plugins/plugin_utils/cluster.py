@@ -15,12 +15,14 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
     not_allowed,
     parse_model,
     parse_size,
+    shown,
 )
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STATE_DIR = "/var/lib/foundation-testbed"
 
-TOPOLOGIES = ("ring", "star", "mesh", "custom")
+# Names that mean something else to Ansible or to our playbooks.
+RESERVED_NAMES = ("all", "ungrouped", "localhost", "nodes", "observers")
 Topology = Literal["ring", "star", "mesh", "custom"]
 
 
@@ -28,34 +30,51 @@ def _subnet(value: object) -> netaddr.IPNetwork:
     try:
         network = netaddr.IPNetwork(value if isinstance(value, str) else "")
     except (netaddr.AddrFormatError, ValueError):
-        raise ValueError(f"given {value!r}; allowed: an IPv4 network such as 10.77.0.0/24") from None
+        raise ValueError(f"given {shown(value)}; allowed: an IPv4 network such as 10.77.0.0/24") from None
     if network.version != 4 or network.ip != network.network:
-        raise ValueError(f"given {value!r}; allowed: an IPv4 network such as {network.cidr}")
+        example = network.cidr if network.version == 4 else "10.77.0.0/24"
+        raise ValueError(f"given {shown(value)}; allowed: an IPv4 network such as {example}")
     return network
 
 
 def _name(value: object) -> object:
     if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
         raise ValueError(
-            f"given {value!r}; allowed: a lower-case host name: letters, digits and hyphens, at most 31"
+            f"given {shown(value)}; allowed: a lower-case host name: letters, digits and hyphens, at most 31"
         )
     return value
 
 
+def _testbed_id(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,10}", value):
+        raise ValueError(
+            f"given {shown(value)}; allowed: at most 11 lower-case letters, digits, hyphens, a letter first"
+        )
+    return value
+
+
+def _memory(value: object) -> int:
+    size = parse_size(value)
+    if size < 2**20:
+        raise ValueError(f"given {shown(value)}; allowed: at least 1M")
+    return size
+
+
 HostName = Annotated[str, BeforeValidator(_name)]
-Size = Annotated[int, BeforeValidator(parse_size)]
+TestbedId = Annotated[str, BeforeValidator(_testbed_id)]
+Memory = Annotated[int, BeforeValidator(_memory)]
 Subnet = Annotated[Any, BeforeValidator(_subnet)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 class ResourceLimits(_Strict):
     """Limits of one node; what is not given is inherited."""
 
-    memory: Size | None = None
-    cpus: Annotated[float, Field(gt=0, le=1024, strict=False)] | None = None
+    memory: Memory | None = None
+    cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
     pids: Annotated[int, Field(ge=64, le=4194304)] | None = None
 
     def over(self, base: ResourceLimits) -> ResourceLimits:
@@ -66,8 +85,8 @@ class ResourceLimits(_Strict):
 class NetworkLatency(_Strict):
     """Latency of a link, drawn between min and max."""
 
-    min: Annotated[float, Field(ge=0, strict=False)]
-    max: Annotated[float, Field(ge=0, strict=False)]
+    min: Annotated[float, Field(ge=0)]
+    max: Annotated[float, Field(ge=0)]
     unit: Literal["microsecond", "millisecond", "second"]
 
     @model_validator(mode="after")
@@ -90,7 +109,7 @@ class Cluster(_Strict):
     """The whole description, as it stands in `inventories/<env>/cluster.yml`."""
 
     plugin: Literal["foundation.testbed.cluster"] = "foundation.testbed.cluster"
-    testbed_id: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,10}$")]
+    testbed_id: TestbedId
     provider: Literal["container"] = "container"
     node_count: Annotated[int, Field(ge=2, le=250)]
     topology: Topology = "mesh"
@@ -121,6 +140,11 @@ class Cluster(_Strict):
             raise ValueError(
                 f"nodes: given the name {clash[0]!r}; allowed: a name that is no observer's "
                 f"({', '.join(self.observer_names)})"
+            )
+        groups = {*RESERVED_NAMES, *self.system_names()} & set(names)
+        if groups:
+            raise ValueError(
+                f"nodes: given the name {min(groups)!r}; allowed: a name that is no group's and not localhost"
             )
         needed = self.node_count + self.observer_count + 3
         if self.subnet.size < needed:
@@ -168,7 +192,9 @@ def parse_cluster(data: object, source: str, known_applications: set[str]) -> Cl
 
 
 def _unknown_applications(key: str, given: list[str], known: set[str]) -> list[str]:
-    return [f"{key}: {not_allowed(name, known)}" for name in given if name not in known]
+    problems = [f"{key}: {not_allowed(name, known)}" for name in given if name not in known]
+    double = sorted({name for name in given if given.count(name) > 1})
+    return problems + [f"{key}: given {name!r} {given.count(name)} times; allowed: once" for name in double]
 
 
 def _foreign_overrides(key: str, node: NodeSpec, cluster: Cluster) -> list[str]:

@@ -130,7 +130,7 @@ def _partition(number: int, condition: PartitionCondition, cluster: ClusterView)
         sides.update(dict.fromkeys(cluster.observers, next(iter(condition.groups))))
     grudges = complete_grudge(sides)
     return {
-        "id": condition.id or f"partition-{number}",
+        "id": condition.id or f"{condition.type}-{number}",
         "type": "partition",
         "start_s": int(condition.at),
         "end_s": int(condition.at + condition.for_),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import re
@@ -73,10 +74,7 @@ def merge(folder: Path) -> None:
         for path in _files(parts, "history.*.jsonl"):
             with path.open("rb") as source:
                 shutil.copyfileobj(source, merged)
-    write_json(
-        folder / "load.json",
-        [json.loads(path.read_text(encoding="utf-8")) for path in _files(parts, "load.*.json")],
-    )
+    write_json(folder / "load.json", _whole_objects(_files(parts, "load.*.json")))
     for name in ("ledger.jsonl", "samples.jsonl"):
         lines = [line for path in _files(parts, name) for line in _whole_lines(path)]
         write_text(folder / name, "".join(f"{line}\n" for line in sorted(lines, key=_time_of)))
@@ -93,11 +91,20 @@ def _files(parts: Iterable[Path], pattern: str) -> list[Path]:
 
 
 def _whole_lines(path: Path) -> list[str]:
-    """Lines of a file, less a last one that a kill cut short."""
+    """Lines of a file, less a last one that a kill cut short: it has no end of line."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return [line for line in text.splitlines() if line.endswith("}")]
+    return [line for line in text.split("\n")[:-1] if line.strip()]
+
+
+def _whole_objects(paths: Iterable[Path]) -> list[Any]:
+    """What the files hold, less those that a kill cut short."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(path.read_text(encoding="utf-8")))
+    return found
 
 
 def _time_of(line: str) -> float:
-    match = re.search(r'"t_s": (-?[0-9.e+-]+)', line)
+    match = re.search(r'"t_s": (-?[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)', line)
     return float(match[1]) if match else 0.0

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
     parse_duration,
     parse_model,
     read_yaml,
+    shown,
 )
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -24,20 +27,46 @@ def _instant(value: object) -> float:
     return 0.0 if value == "0s" else parse_duration(value)
 
 
+def _criterion(value: object) -> float | str:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"given {shown(value)}; allowed: a number, or a duration such as 15s")
+    if isinstance(value, str):
+        return value
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"given {shown(value)}; allowed: a finite number, or a duration such as 15s")
+    return number
+
+
+def _plain(value: object) -> object:
+    """Options go into plan.json as they are: nothing but what JSON can hold."""
+    try:
+        json.dumps(value, allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(
+            f"given {shown(value)}; allowed: text, finite number, true, false, null, list or mapping of them"
+        ) from None
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Instant = Annotated[float, BeforeValidator(_instant)]
+Threshold = Annotated[float | str, BeforeValidator(_criterion)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
 
 
 class Mix(_Strict):
     """Shares of the kinds of operation; they need not add up to one."""
 
-    read: Annotated[float, Field(ge=0, strict=False)] = 0.5
-    write: Annotated[float, Field(ge=0, strict=False)] = 0.3
-    cas: Annotated[float, Field(ge=0, strict=False)] = 0.2
+    read: Annotated[float, Field(ge=0)] = 0.5
+    write: Annotated[float, Field(ge=0)] = 0.3
+    cas: Annotated[float, Field(ge=0)] = 0.2
 
     @model_validator(mode="after")
     def _something(self) -> Mix:
@@ -50,15 +79,15 @@ class ClientGroup(_Strict):
     """Clients that talk to one node (`to: n1`), to each its own (`to: each`), or to any (`to: any`)."""
 
     to: str
-    weight: Annotated[float, Field(gt=0, strict=False)] = 1.0
-    options: dict[str, Any] = {}
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    options: dict[str, Annotated[Any, BeforeValidator(_plain)]] = {}
 
 
 class Workload(_Strict):
     """The load: an open loop at a given rate."""
 
     type: Literal["register"] = "register"
-    rate: Annotated[float, Field(ge=0, le=20000, strict=False)]
+    rate: Annotated[float, Field(ge=0, le=20000)]
     keys: Annotated[int, Field(ge=1, le=10000)] = 10
     operations_per_key: Annotated[int, Field(ge=10, le=100000)] = 200
     operation_timeout: Duration = 1.0
@@ -70,7 +99,7 @@ class Workload(_Strict):
     ]
     final_read_timeout: Duration = 30.0
     minimum_operations: Annotated[int, Field(ge=1)] = 100
-    minimum_rate_share: Annotated[float, Field(gt=0, le=1, strict=False)] = 0.9
+    minimum_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.9
 
 
 class PartitionCondition(_Strict):
@@ -109,7 +138,7 @@ class Scenario(_Strict):
     duration: Duration
     workload: Workload
     conditions: list[PartitionCondition] = []
-    success_criteria: Annotated[dict[str, float | str], Field(min_length=1)]
+    success_criteria: Annotated[dict[str, Threshold], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _within_duration(self) -> Scenario:
@@ -119,6 +148,10 @@ class Scenario(_Strict):
                     f"conditions[{i}]: given an end at {condition.at + condition.for_:g} s; "
                     f"allowed: at most the duration, {self.duration:g} s"
                 )
+        ids = [condition.id or f"{condition.type}-{i}" for i, condition in enumerate(self.conditions, 1)]
+        for i, name in enumerate(ids):
+            if name in ids[:i]:
+                raise ValueError(f"conditions[{i}].id: given {name!r} a second time; allowed: every id once")
         for name in self.success_criteria:
             if name not in CRITERIA:
                 raise ValueError(f"success_criteria: {not_allowed(name, CRITERIA)}")

@@ -17,7 +17,24 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _SIZE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-_QUANTITY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$")
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+# No run lasts a year and no machine has an exbibyte: what is beyond is a slip, and would overflow later on.
+MAX_DURATION_S = 365 * 24 * 3600.0
+MAX_SIZE = float(2**60)
+
+# What pydantic calls by Python's names, in the user's words.
+_ALLOWED = {
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text",
+    "invalid_key": "keys that are texts",
+    "finite_number": "a finite number",
+}
 
 
 class InputError(Exception):
@@ -30,33 +47,34 @@ class InputError(Exception):
 
 def closest(word: object, allowed: Iterable[str]) -> str:
     """Return ' (did you mean X?)' for the nearest allowed word, else nothing."""
-    near = difflib.get_close_matches(str(word), list(allowed), n=1)
+    near = difflib.get_close_matches(shown(word).strip("'"), list(allowed), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def not_allowed(given: object, allowed: Iterable[str]) -> str:
     """Say what was given and what is allowed, for a choice out of words."""
     words = sorted(allowed)
-    return f"given {given!r}; allowed: {', '.join(words) or 'nothing'}{closest(given, words)}"
+    return f"given {shown(given)}; allowed: {', '.join(words) or 'nothing'}{closest(given, words)}"
 
 
 def parse_duration(text: object) -> float:
     """Seconds of a text such as '500ms', '15s', '2 min'; raises ValueError saying what is allowed."""
-    return _quantity(
-        text, _DURATION_UNITS_S, "a positive number with a unit, such as 15s (units: ms, s, min, h)"
-    )
+    allowed = "a positive number with a unit, such as 15s (units: ms, s, min, h), at most a year"
+    return _quantity(text, _DURATION_UNITS_S, MAX_DURATION_S, allowed)
 
 
 def parse_size(text: object) -> int:
     """Bytes of a text such as '512M' or '2G'; raises ValueError saying what is allowed."""
-    return int(_quantity(text, _SIZE_UNITS, "a positive number with a unit, such as 512M (units: K, M, G)"))
+    allowed = "a positive number with a unit, such as 512M (units: K, M, G), at most 2^60 bytes"
+    return int(_quantity(text, _SIZE_UNITS, MAX_SIZE, allowed))
 
 
-def _quantity(text: object, units: Mapping[str, float], allowed: str) -> float:
-    match = _QUANTITY.match(text) if isinstance(text, str) else None
-    if match is None or match[2] not in units or float(match[1]) <= 0:
-        raise ValueError(f"given {text!r}; allowed: {allowed}")
-    return float(match[1]) * units[match[2]]
+def _quantity(text: object, units: Mapping[str, float], most: float, allowed: str) -> float:
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    value = float(match[1]) * units.get(match[2], 0) if match else 0
+    if not 0 < value <= most:
+        raise ValueError(f"given {shown(text)}; allowed: {allowed}")
+    return value
 
 
 def read_yaml(path: Path) -> Any:
@@ -71,12 +89,16 @@ def read_yaml(path: Path) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise InputError([f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}"]) from error
+    except Exception as error:
+        # The library lets through whatever a value's own constructor raises: a 31st of February, !!int x.
+        kind = type(error).__name__
+        raise InputError([f"{path}: holds a value that cannot be read: {kind}: {_line(error)}"]) from error
 
 
 def parse_model(model: type[Model], data: object, source: str) -> Model:
     """Validate plain data against a model; raises InputError with one line for each mistake."""
     if not isinstance(data, Mapping):
-        raise InputError([f"{source}: given {_shown(data)}; allowed: a mapping with {_field_names(model)}"])
+        raise InputError([f"{source}: given {shown(data)}; allowed: a mapping with {_field_names(model)}"])
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -103,17 +125,32 @@ def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
             + f"unknown {context['discriminator'].strip(chr(39))}; "
             + not_allowed(context["tag"], words)
         )
+    if kind in _ALLOWED:
+        return f"{prefix}given {shown(given)}; allowed: {_ALLOWED[kind]}"
     allowed = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{prefix}given {_shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
+    return f"{prefix}given {shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
+
+
+def _line(words: object) -> str:
+    return " ".join(str(words).split()) or "no more is known"
 
 
 def _key(loc: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
-    return text.removeprefix(".")
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in loc)
+    return text.removesuffix(".[key]").removeprefix(".")
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
+def _word(part: str) -> str:
+    """Return a key as it is, or quoted where it would not be one word on one line."""
+    return part if part.isprintable() and len(part) <= 80 else shown(part)
+
+
+def shown(value: object) -> str:
+    """Return a value as the user may recognise it, on one line and not too long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list of thousands of lists
+        text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

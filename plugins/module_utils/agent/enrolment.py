@@ -20,7 +20,7 @@ def enrolled_in(marker: Path = ENROLMENT) -> str:
         return str(json.loads(marker.read_text(encoding="utf-8"))["testbed_id"])
     except FileNotFoundError:
         raise NotEnrolled(f"this host is not enrolled in any testbed: {marker} does not exist") from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotEnrolled(f"this host's enrolment cannot be read: {marker}: {error}") from None
 
 

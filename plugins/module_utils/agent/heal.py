@@ -46,6 +46,8 @@ def heal() -> dict[str, Any]:
     stopped = active_units()
     for unit in stopped:
         subprocess.run(["systemctl", "stop", unit], check=False, timeout=60, capture_output=True)
-    reverted = UndoJournal().revert()
-    swept = [trace for kind in fault_kinds() for trace in fault_module(kind).sweep()]
+    try:
+        reverted = UndoJournal().revert()
+    finally:  # whatever the journal cannot take back, the sweep may
+        swept = [trace for kind in fault_kinds() for trace in fault_module(kind).sweep()]
     return {"stopped": stopped, "reverted": reverted, "swept": swept}

@@ -49,8 +49,21 @@ class UndoJournal:
         return [entry for entry in found if run is None or entry["run"] == run]
 
     def revert(self, run: Optional[str] = None) -> list[str]:
-        """Take back every entry; returns the ids of the faults that were taken back."""
-        return [self._revert(entry) for entry in self.entries(run)]
+        """Take back every entry; returns the ids of the faults that were taken back.
+
+        One that cannot be taken back stays in the journal and stops no other; raises RuntimeError at the end.
+        """
+        done, problems = [], []
+        for entry in self.entries(run):
+            try:
+                done.append(self._revert(entry))
+            except Exception as error:
+                problems.append(
+                    f"{entry['fault']} of the run {entry['run']}: {type(error).__name__}: {error}"
+                )
+        if problems:
+            raise RuntimeError("not taken back: " + "; ".join(problems))
+        return done
 
     def revert_one(self, run: str, fault: str) -> None:
         """Take back one fault if it is in the journal."""

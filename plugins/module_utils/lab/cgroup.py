@@ -49,7 +49,7 @@ def parse_hierarchies(mounts: str) -> list[Hierarchy]:
 
 def limit_files(version: int, limits: Limits) -> dict[str, dict[str, str]]:
     """Files to write, by controller, for the given limits."""
-    quota = str(int(limits.cpus * CPU_PERIOD_US))
+    quota = str(round(limits.cpus * CPU_PERIOD_US))
     if version == 2:
         return {
             "memory": {"memory.max": str(limits.memory_bytes)},

@@ -162,7 +162,7 @@ class Node:
             return self.group.set_limits(limits)
         wanted = dict(item.split("=", 1) for item in limit_properties(limits))
         shown = run(["systemctl", "show", self.unit, "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"])
-        if set(systemd_view(limits)) <= set(shown.split()):
+        if set(systemd_view(limits)) <= set(shown.splitlines()):
             return False
         run(["systemctl", "set-property", "--runtime", self.unit, *(f"{k}={v}" for k, v in wanted.items())])
         return True
@@ -270,8 +270,12 @@ def systemd_view(limits: Limits) -> list[str]:
 
 
 def _seconds(cpus: float) -> str:
-    whole, thousandths = divmod(round(cpus * 1000), 1000)
-    return f"{whole}s" if not thousandths else f"{cpus:g}s" if whole else f"{thousandths}ms"
+    """Return seconds of CPU time a second as systemd prints them; it keeps hundredths of a per cent."""
+    minutes, rest_us = divmod(round(cpus * 10000) * 100, 60_000_000)
+    if not minutes and rest_us < 1_000_000:
+        return f"{rest_us / 1000:g}ms" if rest_us % 1000 == 0 else f"{rest_us // 1000}.{rest_us % 1000:03}ms"
+    seconds = f"{rest_us // 1_000_000}s" if rest_us % 1_000_000 == 0 else f"{rest_us / 1e6:.6f}s"
+    return f"{minutes}min" + (f" {seconds}" if rest_us else "") if minutes else seconds
 
 
 def unit_properties(limits: Limits) -> list[str]:
