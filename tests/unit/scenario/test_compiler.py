@@ -30,7 +30,7 @@ def inputs(draw):
     observers = {f"observer{i}": f"10.0.1.{i}" for i in range(1, draw(st.integers(1, 3)) + 1)}
     cluster = ClusterView(
         "t", {name: f"10.0.0.{i}" for i, name in enumerate(names, 1)}, observers,
-        dict.fromkeys(names, ["etcd"]), {"etcd": ["register"]},
+        {name: ["etcd"] for name in names}, {"etcd": ["register"]},
     )  # fmt: skip
     groups = draw(st.lists(st.sampled_from("abc"), min_size=len(names), max_size=len(names)))
     sides = {
@@ -63,7 +63,8 @@ def test_another_process_gives_the_same_bytes():
     """Nothing hangs on the order of a set or on the hash of a string."""
     program = (
         "from pathlib import Path\n"
-        "from ansible_collections.foundation.testbed.plugins.plugin_utils import compiler as c, scenario as s\n"
+        "from ansible_collections.foundation.testbed.plugins.plugin_utils import compiler as c\n"
+        "from ansible_collections.foundation.testbed.plugins.plugin_utils import scenario as s\n"
         "v = c.ClusterView('t', {f'n{i}': f'10.0.0.{i}' for i in range(1, 6)}, {'observer1': '10.0.0.9'},\n"
         "  {f'n{i}': ['etcd'] for i in range(1, 6)}, {'etcd': ['register']})\n"
         "p = s.find_scenario('etcd_majority_partition')\n"
@@ -107,7 +108,7 @@ def test_a_cut_is_felt_on_both_sides(given_input):
 def test_clients_stay_unless_they_are_cut():
     nodes = {"n1": "10.0.0.1", "n2": "10.0.0.2"}
     cluster = ClusterView(
-        "t", nodes, {"o1": "10.0.0.9"}, dict.fromkeys(nodes, ["etcd"]), {"etcd": ["register"]}
+        "t", nodes, {"o1": "10.0.0.9"}, {name: ["etcd"] for name in nodes}, {"etcd": ["register"]}
     )
     for clients, involved in (("stay", {"n1", "n2"}), ("cut", {"n1", "n2", "o1"})):
         scenario = Scenario.model_validate({
@@ -119,9 +120,7 @@ def test_clients_stay_unless_they_are_cut():
         (fault,) = compile_plan("x", scenario, cluster)["faults"]
         assert set(fault["nodes"]) == involved
         assert fault["targets"] == ["n1", "n2"]
-        assert fault["nodes"]["n2"]["blocked"] == {
-            name: address for name, address in {**nodes, **cluster.observers}.items() if name in involved - {"n2"}
-        }  # fmt: skip
+        assert sorted(fault["nodes"]["n2"]["blocked"]) == sorted(involved - {"n2"})
 
 
 @given(inputs())

@@ -96,7 +96,7 @@ def test_a_value_that_cannot_be_read_is_an_error_of_the_file(tmp_path, text):
     """The YAML library raises ValueError, AttributeError, KeyError and RecursionError for these."""
     path = tmp_path / "odd.yml"
     path.write_text(text)
-    with pytest.raises(InputError, match="odd.yml"):
+    with pytest.raises(InputError, match=r"odd\.yml"):
         read_yaml(path)
 
 
