@@ -16,7 +16,8 @@ Path = tuple[Any, ...]
 JUNK = st.sampled_from([
     None, True, False, [], {}, "", " ", "x", "n1", "nü", "a\nb", "\x00", 0, -1, 1, 7, 10**30, 10**5000, 1.5,
     -0.5, float("nan"), float("inf"), 1e308, "15s", "0s", "0.0001K", "1e9s", "9" * 400 + "h", "٣s", "512M",
-    "٣M", [None], [1], ["n1", "n1"], {"a": 1}, {1: 2}, {None: None}, {1: 1, "a": 1}, {"set"}, [[[[]]]], b"bytes",
+    "٣M", [None], [1], ["n1", "n1"], {"a": 1}, {1: 2}, {None: None}, {1: 1, "a": 1}, {"set"},
+    [[[[]]]], b"bytes",
     datetime.date(2020, 1, 1), "10.0.0.0/33", "::/0", "0.0.0.0/0", "etcd", "each", "any", "observer1",
 ]) | st.text(max_size=8) | st.integers() | st.floats()  # fmt: skip
 
