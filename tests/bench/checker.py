@@ -7,16 +7,24 @@ Run it with the collection on the path: ``PYTHONPATH=.collections python tests/b
 
 from __future__ import annotations
 
+import gzip
+import json
 import random
 import resource
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.linearizable import (
     CheckResult,
     check_linearizable,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
+from ansible_collections.foundation.testbed.plugins.plugin_utils.history import (
+    FIELDS,
+    Operation,
+    read_history,
+)
 from ansible_collections.foundation.testbed.tests.support.public_histories import histories_folder, load_all
 from ansible_collections.foundation.testbed.tests.support.synthetic_histories import (
     Shape,
@@ -64,6 +72,25 @@ def synthetic_figures(shape: Shape, keys: int = 100) -> dict[str, float | str]:
     }  # fmt: skip
 
 
+def reader_seconds(operations: int = 50_000) -> float:
+    """Return the processor time in which a history of twice so many lines is read."""
+    rows = [
+        [kind, "observer1-0", op, 0, "failover", "write", f"k{op % 100}", op, op, op, "n1", None, "main"]
+        for op in range(operations)
+        for kind in ("invoke", "ok")
+    ]
+    header = {"format": 1, "generator": "observer1-0", "start_wall_ns": 0, "fields": list(FIELDS)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "history.jsonl.gz"
+        path.write_bytes(gzip.compress("\n".join(json.dumps(line) for line in [header, *rows]).encode(), 1))
+        began = time.process_time()
+        read = len(read_history(path))
+        seconds = time.process_time() - began
+    if read != operations:
+        raise RuntimeError(f"{read} of {operations} operations were read")
+    return seconds
+
+
 def main() -> dict[str, dict[str, float | str]]:
     """Print and return all figures."""
     figures: dict[str, dict[str, float | str]] = {}
@@ -82,6 +109,9 @@ def main() -> dict[str, dict[str, float | str]]:
             f"({one['operations_per_s']:.0f}/s); one stale read: {one['stale_verdict']} "
             f"in {one['stale_seconds']:.2f} s"
         )
+    seconds = reader_seconds()
+    figures["history reader"] = {"cpu_s": seconds}
+    print(f"history reader: 100,000 lines in {seconds:.2f} s of processor time")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     figures["process"] = {"peak_mib": peak}
     print(f"peak memory: {peak:.0f} MiB")
