@@ -107,7 +107,8 @@ def main() -> None:
     folder = run_dir(program["run"])
     folder.mkdir(parents=True)
     write_json(folder / "program.json", program)
-    lifetime_s = program["start_wall_ns"] / 1e9 - time.time() + program["duration_s"] + SLACK_S
+    final_read_s = max([part["final_read_timeout_s"] for part in program["load"]], default=0)
+    lifetime_s = program["start_wall_ns"] / 1e9 - time.time() + program["duration_s"] + final_read_s + SLACK_S
     status, _output, errors = module.run_command(unit_command(program["run"], lifetime_s))
     if status != 0:
         module.fail_json(msg=f"the agent cannot be started: {errors.strip()}")

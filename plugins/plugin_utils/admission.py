@@ -16,7 +16,7 @@ MAX_CLOCK_OFFSET_MS = 250.0
 
 @dataclass
 class Admission:
-    """Reasons not to start, and the exit status that the gravest of them asks for."""
+    """Reasons not to start, and the exit status that the first of them asks for."""
 
     reasons: list[str] = field(default_factory=list)
     status: ExitStatus = ExitStatus.PASS

@@ -101,6 +101,21 @@ class Workload(_Strict):
     minimum_operations: Annotated[int, Field(ge=1)] = 100
     minimum_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.9
 
+    @model_validator(mode="after")
+    def _apart(self) -> Workload:
+        targets = [group.to for group in self.clients]
+        for to in targets:
+            if targets.count(to) > 1:
+                raise ValueError(
+                    f"clients: given {to!r} {targets.count(to)} times; allowed: every target once"
+                )
+        if "each" in targets and set(targets) - {"each", "any"}:
+            raise ValueError(
+                f"clients: given 'each' beside {min(set(targets) - {'each', 'any'})!r}; "
+                "allowed: 'each', or single nodes"
+            )
+        return self
+
 
 class PartitionCondition(_Strict):
     """Named groups that cannot reach each other for a while."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import heal, system
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import STATE
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal, fault_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import fault_module
 
 MINIMUM_FREE_BYTES = 64 * 2**20
 # Seconds that a system which is not healthy is given to become so.
@@ -45,11 +45,11 @@ def _healthy_soon(name: str) -> dict[str, Any]:
 
 
 def _leftovers() -> list[str]:
-    active = [f"the run {unit} still goes on here" for unit in heal.active_units()]
-    return active + [
-        f"the fault {entry['fault']} of the run {entry['run']} was not taken back; heal first"
-        for entry in UndoJournal().entries()
-        if not active
+    left = heal.to_heal()
+    if left["stopped"]:
+        return [f"the run {unit} still goes on here" for unit in left["stopped"]]
+    return [f"the fault {fault} was not taken back; heal first" for fault in left["reverted"]] + [
+        f"{trace} is left of an earlier fault; heal first" for trace in left["swept"]
     ]
 
 

@@ -60,7 +60,7 @@ class Change:
 
 def plan(wanted: dict[str, dict[str, Any]], present: dict[str, Any], running: set[str]) -> Change:
     """Compare wanted node identities with those present (None: a folder without a whole node)."""
-    stale = {name for name, identity in present.items() if wanted.get(name) != identity}
+    stale = {name for name, identity in present.items() if name not in wanted or wanted[name] != identity}
     create = [name for name in wanted if name not in present or name in stale]
     keep = [name for name in wanted if name not in create]
     return Change(

@@ -55,7 +55,7 @@ def kind(monkeypatch):
 @pytest.fixture
 def journal(tmp_path, monkeypatch):
     journal = undo.UndoJournal(tmp_path / "undo")
-    for name in (heal, preflight, runner):
+    for name in (heal, runner):
         monkeypatch.setattr(name, "UndoJournal", lambda: journal)
     monkeypatch.setattr(heal, "active_units", list)
     monkeypatch.setattr(heal, "fault_kinds", lambda: ["pretended"])
@@ -162,7 +162,11 @@ def test_a_node_with_leftovers_or_an_ill_system_is_not_fit(journal, kind, monkey
     kind.capable = lambda: ["no nft"]
     journal.add("r", "a", "pretended", {"what": "a"})
     answer = preflight.preflight(["etcd"], ["pretended"])
-    assert answer["blockers"] == ["the fault a of the run r was not taken back; heal first", "no nft"]
+    assert answer["blockers"] == [
+        "the fault a was not taken back; heal first",
+        "trace is left of an earlier fault; heal first",
+        "no nft",
+    ]
     assert answer["unhealthy"] == ["etcd: no leader"]
     monkeypatch.setattr(preflight, "MINIMUM_FREE_BYTES", 2**62)
     assert any("MiB are free" in reason for reason in preflight.preflight([], [])["blockers"])

@@ -76,6 +76,8 @@ def test_every_shipped_scenario_compiles_to_the_same_bytes(name):
         (("conditions", 0, "for"), "0s", ["for", "given '0s'", "allowed"]),
         (("success_criteria",), {"recovery": 3}, ["success_criteria", "given 'recovery'", "recovery_time"]),
         (("success_criteria",), {}, ["success_criteria"]),
+        (("workload", "clients"), [{"to": "any"}, {"to": "any"}], ["clients", "'any' 2 times", "once"]),
+        (("workload", "clients"), [{"to": "each"}, {"to": "n5"}], ["clients", "'each' beside 'n5'"]),
     ],
 )
 def test_a_mistake_is_one_line_with_key_given_and_allowed(path, value, words):
