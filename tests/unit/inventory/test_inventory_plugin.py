@@ -55,7 +55,7 @@ def test_a_mistake_ends_ansible_with_bad_input(tmp_path, capsys):
         "a: 2020-02-31",
         "a: !!int x",
         "a: !!python/name:os.system",
-        "[" * 4000,
+        "[" * 1500,
         "{[]: 1}",
         "a: 0x_",
     ],

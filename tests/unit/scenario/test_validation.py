@@ -90,7 +90,7 @@ def test_any_bytes_are_yaml_or_an_error_that_names_the_file(tmp_path, data):
 
 @pytest.mark.parametrize(
     "text",
-    ["a: 2020-02-31", "a: !!int x", "a: !!timestamp x", "a: !!bool x", "a: 0x_", "1" * 5000, "[" * 5000],
+    ["a: 2020-02-31", "a: !!int x", "a: !!timestamp x", "a: !!bool x", "a: 0x_", "1" * 5000, "[" * 1500],
 )
 def test_a_value_that_cannot_be_read_is_an_error_of_the_file(tmp_path, text):
     """The YAML library raises ValueError, AttributeError, KeyError and RecursionError for these."""
