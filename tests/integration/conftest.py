@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from support import HERE, Lab, traces_on_machine, wait_until
+from support import HERE, Lab, nothing_new, traces_on_machine, wait_until
 
 NODES = ("n1", "n2", "n3")
 
@@ -34,7 +34,7 @@ def lab(untouched, tmp_path_factory):
     outcome = lab.playbook("destroy")
     assert outcome.status == 0, outcome.output[-4000:]
     # init takes a moment to reap what was killed
-    wait_until(lambda: traces_on_machine() == untouched or None, 15, "the machine as it was before")
+    wait_until(lambda: nothing_new(untouched), 15, "the machine as it was before")
 
 
 @pytest.fixture

@@ -206,7 +206,7 @@ def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*foundation-testbed*")),
-        "processes": sorted(line for line in processes if "nspawn" in line),
+        "processes": sorted(line for line in processes if "nspawn" in line and "defunct" not in line),
         "nft": rules.splitlines(),
         "nspawn": sorted(
             str(path)
@@ -216,3 +216,8 @@ def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
         "files": sorted(str(path) for path in (state_dir / "labs").glob("*/*")),
         "locks": sorted(path.name for path in state_dir.glob("*.lock")),
     }
+
+
+def nothing_new(before: dict[str, list[str]]) -> bool:
+    """Whether nothing is on this machine that was not there before; what was dying then may be gone."""
+    return not any(set(found) - set(before[what]) for what, found in traces_on_machine().items())

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from support import HERE, ROOT, STATE_DIR, Lab, kill_tree, traces_on_machine, wait_until
+from support import HERE, ROOT, STATE_DIR, Lab, kill_tree, nothing_new, traces_on_machine, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -20,7 +20,7 @@ def unmade(request, tmp_path):
     lab.playbook("destroy")
     before = traces_on_machine()
     yield lab
-    wait_until(lambda: traces_on_machine() == before or None, 15, "the machine as it was before")
+    wait_until(lambda: nothing_new(before), 15, "the machine as it was before")
 
 
 def test_a_node_that_dies_is_named_with_its_console(unmade):
