@@ -42,8 +42,11 @@ options:
     default: mesh
     choices: [ring, star, mesh, custom]
   partition_tolerance:
-    description: Whether the systems here are meant to live through a partition; recorded in the report.
-    type: bool
+    description:
+      - The largest number of nodes that scenarios may take down or cut off at once, at most O(node_count).
+      - V(true) stands for a minority of the nodes, V(false) for none.
+      - All hosts have the number as the variable C(testbed_partition_tolerance).
+    type: raw
     default: true
   subnet:
     description: IPv4 network of the nodes, which must be free on this machine.
@@ -55,7 +58,9 @@ options:
     elements: str
     default: []
   resource_limits:
-    description: Limits of every node, C(memory) (such as C(512M)), C(cpus) and C(pids).
+    description:
+      - Limits of every node, C(memory) (such as C(512M)), C(cpus), C(pids) and C(disk) (such as C(1G)).
+      - Without C(disk) the nodes write to this machine's own file system, and no fault fills it.
     type: dict
     default: {}
   network_latency:

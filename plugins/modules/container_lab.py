@@ -13,6 +13,7 @@ description:
   - Makes a bridge and boots every node as a systemd-nspawn container from an overlay on its images, all at
     once.
   - Each node has its own limits for memory, CPU and number of tasks, and ssh keys made for this lab alone.
+  - A node with C(disk_bytes) has a disk of its own of that size; another size makes the node anew.
   - When a node does not start, everything that the call made is removed again, and each such node is named
     with its reason and the console log that was kept.
 attributes:
@@ -116,6 +117,7 @@ def node_specs(params: dict) -> list:
             gateway=params["gateway"],
             limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"])),
             images=tuple(node["images"]),
+            disk_bytes=int(node["disk_bytes"]) if node.get("disk_bytes") else None,
         )
         for node in params["nodes"]
     ]

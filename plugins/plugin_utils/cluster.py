@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import netaddr
-from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
-    InputError,
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     not_allowed,
-    parse_model,
     parse_size,
     shown,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STATE_DIR = "/var/lib/foundation-testbed"
 
+# The smallest disk of a node: its journal of the file system and its logs.
+MIN_DISK = 256 * 2**20
 # Names that mean something else to Ansible or to our playbooks.
 RESERVED_NAMES = ("all", "ungrouped", "localhost", "nodes", "observers")
 Topology = Literal["ring", "star", "mesh", "custom"]
@@ -38,9 +39,19 @@ def _subnet(value: object) -> netaddr.IPNetwork:
 
 
 def _name(value: object) -> object:
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z]([a-z0-9-]{0,29}[a-z0-9])?", value):
         raise ValueError(
-            f"given {shown(value)}; allowed: a lower-case host name: letters, digits and hyphens, at most 31"
+            f"given {shown(value)}; allowed: a lower-case host name: letters, digits and hyphens, "
+            "at most 31, a letter first, no hyphen last"
+        )
+    return value
+
+
+def _system_name(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", value):
+        raise ValueError(
+            f"given {shown(value)}; allowed: the name of a system's role: lower-case letters, digits and "
+            "underscores, at most 31, a letter first"
         )
     return value
 
@@ -60,10 +71,26 @@ def _memory(value: object) -> int:
     return size
 
 
+def _disk(value: object) -> int:
+    size = parse_size(value)
+    if size < MIN_DISK:
+        raise ValueError(f"given {shown(value)}; allowed: at least 256M, which a node needs to boot and log")
+    return size
+
+
+def _tolerance(value: object) -> object:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"given {shown(value)}; allowed: true, false or a number of nodes, such as 1")
+    return value
+
+
 HostName = Annotated[str, BeforeValidator(_name)]
+SystemName = Annotated[str, BeforeValidator(_system_name)]
 TestbedId = Annotated[str, BeforeValidator(_testbed_id)]
 Memory = Annotated[int, BeforeValidator(_memory)]
+Disk = Annotated[int, BeforeValidator(_disk)]
 Subnet = Annotated[Any, BeforeValidator(_subnet)]
+Tolerance = Annotated[bool | int, BeforeValidator(_tolerance)]
 
 
 class _Strict(BaseModel):
@@ -76,6 +103,7 @@ class ResourceLimits(_Strict):
     memory: Memory | None = None
     cpus: Annotated[float, Field(ge=0.01, le=1024)] | None = None
     pids: Annotated[int, Field(ge=64, le=4194304)] | None = None
+    disk: Disk | None = None
 
     def over(self, base: ResourceLimits) -> ResourceLimits:
         """Return these limits, with what they leave open taken from `base`."""
@@ -100,7 +128,7 @@ class NodeSpec(_Strict):
     """One node as the user describes it."""
 
     name: HostName
-    applications: list[HostName] | None = None
+    applications: list[SystemName] | None = None
     config_overrides: dict[str, Any] = {}
     resource_limits: ResourceLimits = ResourceLimits()
 
@@ -113,9 +141,9 @@ class Cluster(_Strict):
     provider: Literal["container"] = "container"
     node_count: Annotated[int, Field(ge=2, le=250)]
     topology: Topology = "mesh"
-    partition_tolerance: bool = True
+    partition_tolerance: Tolerance = True
     subnet: Subnet
-    applications: list[HostName] = []
+    applications: list[SystemName] = []
     resource_limits: ResourceLimits = ResourceLimits()
     network_latency: NetworkLatency | None = None
     nodes: list[NodeSpec] = []
@@ -134,6 +162,11 @@ class Cluster(_Strict):
         if len(names) > self.node_count:
             raise ValueError(
                 f"nodes: given {len(names)} nodes; allowed: at most node_count ({self.node_count})"
+            )
+        if self.partition_tolerance > self.node_count:
+            raise ValueError(
+                f"partition_tolerance: given {shown(self.partition_tolerance)}; "
+                f"allowed: at most node_count ({self.node_count})"
             )
         clash = sorted(set(names) & set(self.observer_names))
         if clash:
@@ -159,6 +192,12 @@ class Cluster(_Strict):
     def observer_names(self) -> list[str]:
         """Names of the observers: observer1, observer2, …."""
         return [f"observer{i}" for i in range(1, self.observer_count + 1)]
+
+    @property
+    def tolerated_nodes(self) -> int:
+        """How many nodes may be down or cut off at once; `true` stands for a minority, `false` for none."""
+        given = self.partition_tolerance
+        return (self.node_count - 1) // 2 if given is True else int(given)
 
     def system_names(self) -> list[str]:
         """Every application that some node runs."""
@@ -261,7 +300,7 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
         "testbed_provider": cluster.provider,
         "testbed_state_dir": state_dir,
         "testbed_topology": cluster.topology,
-        "testbed_partition_tolerance": cluster.partition_tolerance,
+        "testbed_partition_tolerance": cluster.tolerated_nodes,
         "testbed_network_latency": latency.model_dump() if latency else None,
         "testbed_subnet": str(cluster.subnet),
         "testbed_gateway": str(cluster.subnet[1]),
@@ -301,5 +340,6 @@ def _host(
             "testbed_memory_bytes": limits.memory,
             "testbed_cpus": limits.cpus,
             "testbed_pids": limits.pids,
+            "testbed_disk_bytes": limits.disk,
         },
     }

@@ -78,9 +78,10 @@ def _wanted_hierarchies() -> list[Hierarchy]:
 def pids_below(folder: Path) -> set[int]:
     """Every process in a group and in the groups below it."""
     found: set[int] = set()
-    for procs in folder.rglob("cgroup.procs"):
+    for group, _, _ in os.walk(folder):  # which passes over groups that end meanwhile
         with contextlib.suppress(OSError):
-            found.update(int(pid) for pid in procs.read_text(encoding="utf-8").split() if pid != "0")
+            procs = Path(group, "cgroup.procs").read_text(encoding="utf-8")
+            found.update(int(pid) for pid in procs.split() if pid != "0")
     return found
 
 
@@ -105,12 +106,16 @@ class NodeGroup:
         return [path for h in self.hierarchies if (path := h.mount_point / self.below).is_dir()]
 
     def create(self, limits: Limits) -> None:
-        """Make the group and set its limits; raises LabError when a controller is not to be had."""
+        """Make the group anew and set its limits; raises LabError when a controller is not to be had.
+
+        A killed node leaves groups that hold controllers, and v2 takes no process beside such.
+        """
         left = set(CONTROLLERS)
         for hierarchy in self.hierarchies:
             if hierarchy.version == 2:
                 self._delegate(hierarchy)
-            (hierarchy.mount_point / self.below).mkdir(parents=True, exist_ok=True)
+            _remove_tree(hierarchy.mount_point / self.below)
+            (hierarchy.mount_point / self.below).mkdir(parents=True)
             left -= hierarchy.controllers
         if left:
             raise LabError(

@@ -17,7 +17,7 @@ from typing import TypedDict
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
 
 # Raise this when the steps below change what they leave in the file system.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 
 SUITE = "bookworm"
 BASE_PACKAGES = (
@@ -31,6 +31,7 @@ BASE_PACKAGES = (
     "procps",
     "python3",
     "python3-apt",
+    "stress-ng",
     "systemd",
     "systemd-sysv",
 )
@@ -166,12 +167,21 @@ class ImageStore:
                 _install(mount_point, packages)
             finally:
                 run(["umount", str(mount_point)])
-            # Roles start services, once they are configured; a node just booted runs none of them.
-            for link in target.glob("etc/systemd/system/*.wants/*"):
-                link.unlink()
+            _disable_services(target)
         finally:
             mount_point.rmdir()
             shutil.rmtree(work)
+
+
+def _disable_services(layer: Path) -> None:
+    """Have a node that has just booted run none of a layer's services: roles enable what they configured.
+
+    A unit's aliases go as well: systemd calls a unit enabled that has one, and nobody would enable it again.
+    """
+    units = layer / "etc/systemd/system"
+    for link in [*units.glob("*.wants/*"), *units.glob("*.service")]:
+        if link.is_symlink() and str(link.readlink()) != "/dev/null":
+            link.unlink()
 
 
 def _host_sources() -> list[str]:

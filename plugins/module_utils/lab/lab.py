@@ -123,6 +123,8 @@ class Lab:
 
     def destroy(self) -> bool:
         """Remove nodes, bridge and keys; returns whether there was anything. Raises LabError."""
+        for job in self.paths.home.glob("power/*/job.json"):  # so that no power program begins anything now
+            job.unlink(missing_ok=True)
         names = self.paths.node_names()
         there = self.paths.home.exists() or bridge.present(bridge.bridge_name(self.paths.testbed_id))
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -206,4 +208,6 @@ class Lab:
 
 
 def _last_words(node: Node) -> str:
-    return " | ".join(line.strip() for line in node.console_text().splitlines()[-3:]) or "none"
+    """Return the last three lines with anything in them of what the node printed."""
+    lines = [line.strip() for line in node.console_text().splitlines() if line.strip()]
+    return " | ".join(lines[-3:]) or "none"

@@ -10,19 +10,19 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, disk
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
     Limits,
     NodeGroup,
     systemd_is_init,
     unit_pids,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import run
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import ensure_key
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 
@@ -31,7 +31,10 @@ NSPAWN_RUN_DIR = Path("/run/systemd/nspawn")
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """What a node is made from; `images` are folders of root file systems, the topmost first."""
+    """What a node is made from; `images` are folders of root file systems, the topmost first.
+
+    Without `disk_bytes` the node writes to this machine's own file system, without a limit.
+    """
 
     name: str
     address: str
@@ -39,6 +42,7 @@ class NodeSpec:
     gateway: str
     limits: Limits
     images: tuple[str, ...]
+    disk_bytes: Optional[int] = None
 
     def identity(self) -> dict[str, Any]:
         """Everything that cannot change while the node lives; its limits can."""
@@ -57,8 +61,7 @@ class Node:
         self.machine = f"tb-{lab.testbed_id}-{name}"
         self.paths = lab.node(name)
         self.unit = f"foundation-testbed-{lab.testbed_id}-{name}.service"
-        self.under_systemd = systemd_is_init()
-        self.group = None if self.under_systemd else NodeGroup(lab.testbed_id, name)
+        self.group = None if systemd_is_init() else NodeGroup(lab.testbed_id, name)
 
     def pids(self) -> set[int]:
         """Every process of the node, its supervisor among them."""
@@ -85,6 +88,8 @@ class Node:
 
     def create(self, spec: NodeSpec, authorized_key: str, hosts: dict[str, str]) -> None:
         """Lay out the node's files: overlay, name, address, keys; raises LabError."""
+        disk.make(self.paths, spec.disk_bytes)
+        disk.mount(self.paths)
         for folder in (self.paths.upper, self.paths.work, self.paths.root):
             folder.mkdir(parents=True, exist_ok=True)
         self.mount(spec.images)
@@ -99,6 +104,7 @@ class Node:
 
     def mount(self, images: Sequence[str]) -> None:
         """Mount the node's root unless it is mounted."""
+        disk.mount(self.paths)
         if not os.path.ismount(self.paths.root):
             run(
                 [
@@ -130,8 +136,16 @@ class Node:
             "systemd.show_status=1",
         ]
 
+    def _tell(self, limits: Limits) -> None:
+        """Tell the node its limits, of which its own control group shows it some on some machines only."""
+        told = {**asdict(limits), "disk_bytes": (self.made_from() or {}).get("disk_bytes")}
+        path, text = self.paths.root / "etc/foundation-testbed/limits.json", json.dumps(told, sort_keys=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            _write(path, text, 0o644)
+
     def start(self, limits: Limits) -> None:
         """Power the node on; returns before it has booted."""
+        self._tell(limits)
         if self.group is None:
             run(
                 [
@@ -139,7 +153,7 @@ class Node:
                     "--quiet",
                     f"--unit={self.unit}",
                     "--collect",
-                    *unit_properties(limits),
+                    *unit_properties(limits, self.paths.console),
                     "--",
                     *self.boot_command(),
                 ]
@@ -147,17 +161,21 @@ class Node:
             return
         self.group.create(limits)
         with self.paths.console.open("ab") as console:
-            subprocess.Popen(
-                self.boot_command(),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                start_new_session=True,
-                preexec_fn=self.group.join,
-            )
+            try:
+                subprocess.Popen(
+                    self.boot_command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    start_new_session=True,
+                    preexec_fn=self.group.join,
+                )
+            except subprocess.SubprocessError as error:
+                raise LabError(f"{self.name} cannot join its control group {self.group.below}") from error
 
     def set_limits(self, limits: Limits) -> bool:
         """Apply limits to the running node; returns whether they differed."""
+        self._tell(limits)
         if self.group is not None:
             return self.group.set_limits(limits)
         wanted = dict(item.split("=", 1) for item in limit_properties(limits))
@@ -167,13 +185,20 @@ class Node:
         run(["systemctl", "set-property", "--runtime", self.unit, *(f"{k}={v}" for k, v in wanted.items())])
         return True
 
-    def kill(self) -> None:
-        """Cut the node's power."""
+    def kill(self, timeout_s: float = 10.0) -> None:
+        """Cut the node's power; raises LabError when it outlives that."""
         if self.group is not None:
-            self.group.kill()
-        elif self.running():
+            self.group.kill(timeout_s)
+        elif not wait_until(self._unit_is_killed, timeout_s):
+            raise LabError(f"the unit {self.unit} outlives SIGKILL")
+
+    def _unit_is_killed(self) -> bool:
+        """Tell whether the unit has ended, else kill what it holds; systemd forgets a unit that has ended."""
+        if not self.running():
+            return True
+        with contextlib.suppress(LabError):
             run(["systemctl", "kill", "--signal=SIGKILL", self.unit])
-            run(["systemctl", "stop", self.unit])
+        return False
 
     def destroy(self) -> None:
         """Remove every trace of the node from this machine, whatever state it is in; raises LabError."""
@@ -184,6 +209,7 @@ class Node:
         if os.path.ismount(self.paths.root):
             self._remove_nspawn_remains()
             run(["umount", str(self.paths.root)])
+        disk.unmount(self.paths)
         if self.group is not None:
             self.group.remove()
         if self.paths.home.exists():
@@ -195,22 +221,23 @@ class Node:
         Connections of killed processes live on in the kernel while their last data finds no peer, minutes by
         default, and so do their network namespace and its link.
         """
-        inside = self._process_inside()
-        if inside is None:
-            return None
-        enter = ["nsenter", f"--net=/proc/{inside}/ns/net"]
-        run([*enter, "sysctl", "--quiet", "--write", "net.ipv4.tcp_orphan_retries=1"])
-        links = json.loads(run([*enter, "ip", "-j", "link", "show", "dev", "host0"]))
-        return int(links[0]["link_index"])
-
-    def _process_inside(self) -> Optional[int]:
-        """Return a process in the node's own network namespace, or None when there is none."""
-        own = Path("/proc/self/ns/net").readlink()
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                if Path(f"/proc/{pid}/ns/net").readlink() != own:
-                    return pid
+        for namespace in self._network_namespaces():
+            enter = ["nsenter", f"--net={namespace}"]
+            links = {link["ifname"]: link for link in json.loads(run([*enter, "ip", "-j", "link", "show"]))}
+            if "host0" in links:
+                run([*enter, "sysctl", "--quiet", "--write", "net.ipv4.tcp_orphan_retries=1"])
+                return int(links["host0"]["link_index"])
         return None
+
+    def _network_namespaces(self) -> Iterator[str]:
+        """Yield a path to each network of the node's processes, which cannot die while it is looked at."""
+        seen = {Path("/proc/self/ns/net").stat().st_ino}
+        for pid in sorted(self.pids()):
+            with contextlib.suppress(OSError), Path(f"/proc/{pid}/ns/net").open("rb", buffering=0) as held:
+                inode = os.fstat(held.fileno()).st_ino
+                if inode not in seen:
+                    seen.add(inode)
+                    yield f"/proc/{os.getpid()}/fd/{held.fileno()}"
 
     def _remove_nspawn_remains(self) -> None:
         """Remove what a killed nspawn leaves in /run: the lock on its root, and its mount tunnel."""
@@ -222,19 +249,17 @@ class Node:
 
     def console_text(self) -> str:
         """Return everything that the node printed."""
-        if self.under_systemd:
-            return run(["journalctl", "--no-pager", "--output=cat", f"--unit={self.unit}"])
         try:
             return self.paths.console.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 
 
-def answers_ssh(address: str, timeout_s: float = 1.0) -> bool:
-    """Tell whether an ssh server greets at the address."""
+def answers_ssh(address: str, timeout_s: float = 1.0, greeting_timeout_s: float = 5.0) -> bool:
+    """Tell whether an ssh server greets at the address; a slow machine connects long before it greets."""
     try:
         with socket.create_connection((address, 22), timeout=timeout_s) as connection:
-            connection.settimeout(timeout_s)
+            connection.settimeout(greeting_timeout_s)
             return connection.recv(8).startswith(b"SSH-2.0")
     except OSError:
         return False
@@ -257,7 +282,8 @@ def identity_files(spec: NodeSpec, authorized_key: str, hosts: dict[str, str]) -
 
 def limit_properties(limits: Limits) -> list[str]:
     """Limits as properties of a systemd unit."""
-    return [f"MemoryMax={limits.memory_bytes}", f"CPUQuota={limits.cpus * 100:g}%", f"TasksMax={limits.pids}"]
+    quota = f"{_hundredths_of_a_per_cent(limits.cpus) / 100:.12g}%"
+    return [f"MemoryMax={limits.memory_bytes}", f"CPUQuota={quota}", f"TasksMax={limits.pids}"]
 
 
 def systemd_view(limits: Limits) -> list[str]:
@@ -269,19 +295,25 @@ def systemd_view(limits: Limits) -> list[str]:
     ]
 
 
+def _hundredths_of_a_per_cent(cpus: float) -> int:
+    """Return processors in the smallest step of a quota that systemd takes; it refuses finer ones."""
+    return round(cpus * 10_000)
+
+
 def _seconds(cpus: float) -> str:
-    """Return seconds of CPU time a second as systemd prints them; it keeps hundredths of a per cent."""
-    minutes, rest_us = divmod(round(cpus * 10000) * 100, 60_000_000)
+    """Return seconds of CPU time a second as systemd prints them."""
+    minutes, rest_us = divmod(_hundredths_of_a_per_cent(cpus) * 100, 60_000_000)
     if not minutes and rest_us < 1_000_000:
         return f"{rest_us / 1000:g}ms" if rest_us % 1000 == 0 else f"{rest_us // 1000}.{rest_us % 1000:03}ms"
     seconds = f"{rest_us // 1_000_000}s" if rest_us % 1_000_000 == 0 else f"{rest_us / 1e6:.6f}s"
     return f"{minutes}min" + (f" {seconds}" if rest_us else "") if minutes else seconds
 
 
-def unit_properties(limits: Limits) -> list[str]:
+def unit_properties(limits: Limits, console: Path) -> list[str]:
     """Properties of the transient unit that holds a node on a machine run by systemd."""
-    properties = ["Delegate=yes", "KillMode=mixed", "Type=exec", *limit_properties(limits)]
-    return [f"--property={text}" for text in properties]
+    held = ["Delegate=yes", "KillMode=mixed", "Type=exec"]
+    output = [f"StandardOutput=append:{console}", f"StandardError=append:{console}"]
+    return [f"--property={text}" for text in [*held, *output, *limit_properties(limits)]]
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -15,14 +15,24 @@ class NodePaths:
     home: Path
 
     @property
+    def disk(self) -> Path:
+        """The node's disk: a folder of this machine's, or what `disk_image` is mounted on."""
+        return self.home / "disk"
+
+    @property
+    def disk_image(self) -> Path:
+        """The file system of a node whose disk has a size of its own."""
+        return self.home / "disk.img"
+
+    @property
     def upper(self) -> Path:
         """What the node has written over its image."""
-        return self.home / "upper"
+        return self.disk / "upper"
 
     @property
     def work(self) -> Path:
         """Overlayfs' own scratch folder."""
-        return self.home / "work"
+        return self.disk / "work"
 
     @property
     def root(self) -> Path:

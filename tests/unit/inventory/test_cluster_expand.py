@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import json
 
+import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import Cluster, expand, lab_vars
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import (
     System,
@@ -28,7 +29,8 @@ SYSTEMS = {
 @st.composite
 def descriptions(draw):
     count, observers = draw(st.integers(2, 250)), draw(st.integers(1, 8))
-    names = draw(st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,6}", fullmatch=True), max_size=count, unique=True))
+    name = st.from_regex(r"[a-z]([a-z0-9-]{0,5}[a-z0-9])?", fullmatch=True)
+    names = draw(st.lists(name, max_size=count, unique=True))
     size = 2 ** draw(st.integers((count + observers + 3 - 1).bit_length(), 20))
     base = int(ipaddress.ip_address("10.0.0.0")) + size * draw(st.integers(0, 2**24 // size - 1))
     chosen = st.lists(st.sampled_from(sorted(SYSTEMS)), unique=True)
@@ -81,6 +83,24 @@ def test_nodes_given_come_first_and_the_rest_is_filled_up():
         {"testbed_id": "t", "node_count": 4, "subnet": "10.9.0.0/24", "nodes": nodes}
     )
     assert [node.name for node in cluster.node_specs()] == ["n2", "leader", "n1", "n3"]
+
+
+@pytest.mark.parametrize(
+    ("node_count", "given", "nodes"),
+    [
+        (5, {}, 2), (5, {"partition_tolerance": True}, 2), (4, {"partition_tolerance": True}, 1),
+        (2, {"partition_tolerance": True}, 0), (5, {"partition_tolerance": False}, 0),
+        (5, {"partition_tolerance": 0}, 0), (5, {"partition_tolerance": 1}, 1),
+        (5, {"partition_tolerance": 5}, 5),
+    ],
+)  # fmt: skip
+def test_the_partition_tolerance_becomes_a_number_of_nodes(node_count, given, nodes):
+    """`true` stands for a minority: what is left can still decide."""
+    cluster = Cluster.model_validate({
+        "testbed_id": "t", "node_count": node_count, "subnet": "10.9.0.0/24", **given
+    })  # fmt: skip
+    tolerance = lab_vars(cluster)["testbed_partition_tolerance"]
+    assert (type(tolerance), tolerance) == (int, nodes)
 
 
 def test_host_keys_are_checked():

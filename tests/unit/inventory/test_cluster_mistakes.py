@@ -40,6 +40,8 @@ MISTAKES = [
     ({"nodes": [{"name": "a"}, {"name": "a"}]}, "nodes", "'a' 2 times", "every name once"),
     ({"nodes": [{"name": "knoten-ü"}]}, "nodes[0].name", "'knoten-ü'", "lower-case host name"),
     ({"nodes": [{"name": "N1"}]}, "nodes[0].name", "'N1'", "lower-case host name"),
+    ({"nodes": [{"name": "n_1"}]}, "nodes[0].name", "'n_1'", "letters, digits and hyphens"),
+    ({"nodes": [{"name": "n-"}]}, "nodes[0].name", "'n-'", "no hyphen last"),
     ({"nodes": [{"name": "x" * 32}]}, "nodes[0].name", "x" * 32, "at most 31"),
     ({"nodes": [{"name": "n1\n"}]}, "nodes[0].name", r"'n1\n'", "lower-case host name"),
     ({"nodes": [{"name": "observer1"}]}, "nodes", "'observer1'", "no observer's"),
@@ -91,17 +93,31 @@ MISTAKES = [
     ({"resource_limits": {"cpus": 0}}, "resource_limits.cpus", "0", "greater than or equal to 0.01"),
     ({"resource_limits": {"cpus": True}}, "resource_limits.cpus", "True", "a number"),
     ({"resource_limits": {"cpus": float("nan")}}, "resource_limits.cpus", "nan", "a finite number"),
+    ({"resource_limits": {"disk": "1M"}}, "resource_limits.disk", "'1M'", "at least 256M"),
     ({"resource_limits": {"pids": 1}}, "resource_limits.pids", "1", "greater than or equal to 64"),
     ({"resource_limits": {"cpu": 1}}, "resource_limits.cpu", "'cpu'", "did you mean 'cpus'?"),
     ({"resource_limits": None}, "resource_limits", "None", "a mapping"),
     ({"resource_limits": []}, "resource_limits", "[]", "a mapping"),
     ({"applications": "etcd"}, "applications", "'etcd'", "a list"),
     ({"applications": ["ectd"]}, "applications", "'ectd'", "etcd (did you mean 'etcd'?)"),
+    ({"applications": ["my-kv"]}, "applications[0]", "'my-kv'", "letters, digits and underscores"),
+    ({"applications": ["my_kv"]}, "applications", "'my_kv'", "allowed: etcd"),
+    ({"applications": ["etcd\n"]}, "applications[0]", r"'etcd\n'", "letters, digits and underscores"),
+    (
+        {"nodes": [{"name": "a", "applications": ["my-kv"]}]},
+        "nodes[0].applications[0]",
+        "'my-kv'",
+        "letters, digits and underscores",
+    ),
     ({"applications": ["etcd", "etcd"]}, "applications", "'etcd' 2 times", "once"),
     ({"testbed_id": "far-too-long"}, "testbed_id", "'far-too-long'", "at most 11"),
     ({"testbed_id": "labör"}, "testbed_id", "'labör'", "lower-case"),
     ({"testbed_id": "lab\n"}, "testbed_id", r"'lab\n'", "lower-case"),
-    ({"partition_tolerance": "yes"}, "partition_tolerance", "'yes'", "true or false"),
+    ({"partition_tolerance": "yes"}, "partition_tolerance", "'yes'", "true, false or a number of nodes"),
+    ({"partition_tolerance": -1}, "partition_tolerance", "-1", "true, false or a number of nodes"),
+    ({"partition_tolerance": 1.5}, "partition_tolerance", "1.5", "true, false or a number of nodes"),
+    ({"partition_tolerance": None}, "partition_tolerance", "None", "true, false or a number of nodes"),
+    ({"partition_tolerance": 6}, "partition_tolerance", "6", "at most node_count (5)"),
     ({"provider": "containers"}, "provider", "'containers'", "container (did you mean 'container'?)"),
     ({"plugin": "cluster"}, "plugin", "'cluster'", "foundation.testbed.cluster"),
     ({"observer_count": 0}, "observer_count", "0", "greater than or equal to 1"),
@@ -123,6 +139,13 @@ def test_a_mistake_is_one_clear_line(change, key, given, allowed):
     assert allowed in line
     assert "\n" not in line
     assert len(line) < 400
+
+
+def test_a_node_is_named_as_a_host_and_a_system_as_a_role():
+    """Hosts have hyphens and no underscores; roles, groups and Python modules the other way round."""
+    description = {**LOCAL, "applications": ["my_kv2"], "nodes": [{"name": "node-1"}]}
+    cluster = parse_cluster(description, "cluster.yml", {"my_kv2"})
+    assert (cluster.system_names(), cluster.node_specs()[0].name) == (["my_kv2"], "node-1")
 
 
 @pytest.mark.parametrize("key", ["testbed_id", "node_count", "subnet"])

@@ -90,14 +90,6 @@ def test_a_processor_limit_is_compared_as_systemd_prints_it(cpus, shown):
         assert f"Human: {shown}\n" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_units_properties_hold_every_limit_and_delegate():
-    properties = node.unit_properties(cgroup.Limits(2**29, 0.5, 100))
-    assert properties == [
-        "--property=Delegate=yes", "--property=KillMode=mixed", "--property=Type=exec",
-        f"--property=MemoryMax={2**29}", "--property=CPUQuota=50%", "--property=TasksMax=100",
-    ]  # fmt: skip
-
-
 def test_limits_may_change_while_a_node_lives_and_nothing_else():
     one = node.NodeSpec("n1", "10.0.0.11", 24, "10.0.0.1", cgroup.Limits(1, 1, 1), ("/a", "/b"))
     other = node.NodeSpec("n1", "10.0.0.11", 24, "10.0.0.1", cgroup.Limits(2, 2, 2), ("/a", "/b"))
