@@ -1,15 +1,22 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The agent's command line: `agent.pyz run DIR | load DIR GENERATOR | revert RUN | heal [--check] |
-preflight SYSTEMS FAULTS | health SYSTEM`."""
+"""The agent's command line: `agent.pyz VERB ARGUMENTS`; the verbs are in `main`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any, Callable
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent import heal, preflight, runner, system
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
+    heal,
+    preflight,
+    recover,
+    runner,
+    system,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 from ansible_collections.foundation.testbed.plugins.module_utils.load.main import run_load
 
@@ -21,27 +28,41 @@ def load(folder: str, generator: str) -> int:
     return run_load(wanted, program["start_wall_ns"], folder, adapter=system.client_module(wanted["system"]))
 
 
+def revert(run: str, fault: str = "") -> None:
+    """Take back one fault of a run, or all that its agent left."""
+    if fault:
+        UndoJournal().revert_one(run, fault)
+    else:
+        recover.revert_run(run)
+
+
+def say(answer: Any) -> None:
+    """Print an answer for the module that asked."""
+    print(json.dumps(answer))
+
+
+VERBS: dict[str, Callable[..., Any]] = {
+    "run": runner.main,
+    "resume": lambda folder: runner.main(folder, resumed=True),
+    "load": load,
+    "revert": revert,
+    "recover": recover.recover,
+    "heal": lambda: say(heal.heal()),
+    "to-heal": lambda: say(heal.to_heal()),
+    "active": lambda: say(heal.active()),
+    "preflight": lambda *texts: say(preflight.preflight(*map(json.loads, texts))),
+    "capable": lambda kind, program: say(fault_class(kind).capable(json.loads(program))),
+    "health": lambda name: say(system.status(name)),
+}
+
+
 def main(arguments: list[str]) -> int:
     """Do what the first argument says; returns the exit status."""
-    verb, *rest = arguments
-    if verb == "run":
-        return runner.main(*rest)
-    if verb == "load":
-        return load(*rest)
-    if verb == "revert":
-        UndoJournal().revert(*rest)
-        return 0
-    if verb == "heal":
-        print(json.dumps(heal.to_heal() if rest == ["--check"] else heal.heal()))
-        return 0
-    if verb == "preflight":
-        print(json.dumps(preflight.preflight(*(json.loads(argument) for argument in rest))))
-        return 0
-    if verb == "health":
-        print(json.dumps(system.status(*rest)))
-        return 0
-    print(f"unknown verb {verb!r}; allowed: run, load, revert, heal, preflight, health", file=sys.stderr)
-    return 2
+    verb, *rest = arguments or [""]
+    if verb not in VERBS:
+        print(f"unknown verb {verb!r}; allowed: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    return VERBS[verb](*rest) or 0
 
 
 if __name__ == "__main__":

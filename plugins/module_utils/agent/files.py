@@ -13,9 +13,13 @@ from typing import Any
 def write_json(path: Path, data: Any, durable: bool = False) -> None:
     """Replace a JSON file in one piece; `durable` also forces it to the disk before returning."""
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(data, file, sort_keys=True)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump(data, file, sort_keys=True)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError:  # a full disk: half a file is no use to anybody
+        fresh.unlink(missing_ok=True)
+        raise

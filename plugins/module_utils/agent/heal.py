@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-import pkgutil
 import subprocess
+import time
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils import faults
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class, fault_kinds
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNIT_PREFIX
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal, fault_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 
 
 def active_units() -> list[str]:
@@ -26,18 +26,12 @@ def active_units() -> list[str]:
     return [unit["unit"] for unit in json.loads(done.stdout or "[]")]
 
 
-def fault_kinds() -> list[str]:
-    """Every kind of fault there is a file for."""
-    return sorted(info.name for info in pkgutil.iter_modules(faults.__path__))
-
-
 def to_heal() -> dict[str, Any]:
     """Return what `heal` would do, and change nothing."""
-    swept = [trace for kind in fault_kinds() for trace in fault_module(kind).leftovers()]
     return {
         "stopped": active_units(),
         "reverted": [entry["fault"] for entry in UndoJournal().entries()],
-        "swept": swept,
+        "swept": [undo["trace"] for kind in fault_kinds() for undo in fault_class(kind).leftovers()],
     }
 
 
@@ -49,5 +43,54 @@ def heal() -> dict[str, Any]:
     try:
         reverted = UndoJournal().revert()
     finally:  # whatever the journal cannot take back, the sweep may
-        swept = [trace for kind in fault_kinds() for trace in fault_module(kind).sweep()]
+        swept = sweep()
     return {"stopped": stopped, "reverted": reverted, "swept": swept}
+
+
+def sweep() -> list[str]:
+    """Remove every trace of any kind that no journal knows of; returns their names."""
+    swept = []
+    for kind in fault_kinds():
+        for undo in fault_class(kind).leftovers():
+            fault_class(kind).revert(undo)
+            swept.append(undo["trace"])
+    return swept
+
+
+def active() -> list[dict[str, Any]]:
+    """What is active on this node: fault, kind, run, since and until (wall clock, ns), and its trace.
+
+    A trace that no journal knows of has no run; its times are not known.
+    """
+    known = [
+        {
+            "fault": entry["fault"],
+            "type": entry["type"],
+            "run": entry["run"],
+            "since_wall_ns": entry.get("since_wall_ns"),
+            "until_wall_ns": entry.get("until_wall_ns"),
+            "left_s": _left_s(entry.get("until_wall_ns")),
+            "trace": entry["undo"]["trace"],
+        }
+        for entry in UndoJournal().entries()
+    ]
+    traces = {entry["trace"] for entry in known}
+    strays = [
+        {
+            "fault": None,
+            "type": kind,
+            "run": None,
+            "since_wall_ns": None,
+            "until_wall_ns": None,
+            "left_s": None,
+            "trace": undo["trace"],
+        }
+        for kind in fault_kinds()
+        for undo in fault_class(kind).leftovers()
+        if undo["trace"] not in traces
+    ]
+    return known + strays
+
+
+def _left_s(until_wall_ns: Any) -> Any:
+    return None if until_wall_ns is None else round((until_wall_ns - time.time_ns()) / 1e9, 3)

@@ -1,39 +1,36 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The six steps of a fault on one node: check, apply, prove it holds, revert, prove it is gone, record.
+"""The life of a fault on one node: check, apply, prove it holds, revert, prove it is gone, record.
 
-A kind of fault is one file in `module_utils/faults` whose `FAULT` is a class with these members:
-
-* `lead_s`: seconds before its start at which it has to be applied (0 when applying is the effect),
-* `FAULT(run, fault_id, program, start_wall_ns, end_wall_ns, prober)`,
-* `check() -> list[str]`: reasons why this node cannot do it, empty when it can,
-* `undo() -> dict`: what the module's `revert(undo)` needs; written to the journal before `apply()`,
-* `apply()`,
-* `feels`: whether this node can feel the effect, and `felt() -> bool`: whether it does right now,
-* `observe()`: probe once while the effect is to hold, and keep count,
-* `evidence() -> dict`: the counts, and whether the effect is still in place,
-* `traces() -> list[str]`: what is left on this node, and `async recovered() -> bool`: whether all is well.
-
-The module's own functions are `capable()` (reasons why this node can do no fault of this kind),
-`revert(undo)`, idempotent, `leftovers()`, every trace of this kind whoever made it, and `sweep()`, which
-removes those.
+What a kind of fault has to offer for that is `agent/fault.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from typing import Any
+from typing import Any, Callable, Optional, TypeVar
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import states
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
+    Context,
+    Fault,
+    fault_class,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Prober, watch_edge
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal, fault_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import watch_edge
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 
 # Seconds before an edge at which dense probing begins, and after it at which it gives up.
 EDGE_BEFORE_S, EDGE_AFTER_S = 0.1, 1.0
+# Seconds before the start at which a node is asked whether it can: only the act is left for the start.
+CHECK_AHEAD_S = 1.0
 # Seconds between two observations while the effect is to hold, and how many make one entry in the ledger.
 OBSERVE_EVERY_S, OBSERVATIONS_PER_ENTRY = 0.25, 4
+
+Answer = TypeVar("Answer")
 
 
 def observation_times(start_s: float, end_s: float) -> list[float]:
@@ -43,8 +40,13 @@ def observation_times(start_s: float, end_s: float) -> list[float]:
     return [at_s for at_s in times if at_s < end_s - EDGE_BEFORE_S]
 
 
+async def in_thread(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """Await a blocking call without keeping other faults waiting."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
 class FaultRun:
-    """One fault of the plan, on this node."""
+    """One fault of the plan, on this node. `program` is its entry in what was staged (docs/records.md)."""
 
     def __init__(
         self,
@@ -53,61 +55,114 @@ class FaultRun:
         clock: RunClock,
         ledger: Ledger,
         journal: UndoJournal,
-        prober: Prober,
     ):
-        self.run_id, self.clock, self.journal = run, clock, journal
+        self.run_id, self.program, self.clock = run, program, clock
+        self.journal = journal
         self.fault_id, self.kind = program["id"], program["type"]
         self.start_s, self.end_s = float(program["start_s"]), float(program["end_s"])
         self.write = functools.partial(ledger.write, fault=self.fault_id, kind=self.kind)
-        self.module = fault_module(self.kind)
-        self.fault = self.module.FAULT(
-            run,
-            self.fault_id,
-            program["node"],
-            clock.wall_ns(self.start_s),
-            clock.wall_ns(self.end_s),
-            prober,
-        )
 
     async def live(self) -> None:
-        """Go through all six steps; whatever goes wrong is in the ledger, and the fault is taken back."""
+        """Go through all steps; whatever goes wrong is in the ledger, and the fault is taken back."""
         try:
-            await self.clock.until(self.start_s - self.fault.lead_s)
-            reasons = self.fault.check()
-            self.write("check", able=not reasons, reasons=reasons)
-            if reasons:
-                return
-            self.journal.add(self.run_id, self.fault_id, self.kind, self.fault.undo())
-            self.fault.apply()
-            self.write(
-                "load",
-                start_wall_ns=self.clock.wall_ns(self.start_s),
-                end_wall_ns=self.clock.wall_ns(self.end_s),
-            )
-            await self._prove()
-            await self._take_back()
+            await self._live()
         except Exception as error:
             self.write("error", message=f"{type(error).__name__}: {error}")
-            self.journal.revert_one(self.run_id, self.fault_id)
+            await in_thread(self.journal.revert_one, self.run_id, self.fault_id)
 
-    async def _prove(self) -> None:
-        """Feel the beginning, observe while it holds, feel the end."""
-        await self._edge("apply", self.start_s, wanted=True)
-        for count, at_s in enumerate(observation_times(self.start_s, self.end_s), 1):
-            await self.clock.until(at_s)
-            self.fault.observe()
-            if count % OBSERVATIONS_PER_ENTRY == 0:
-                self.write("evidence", **self.fault.evidence())
-        await self._edge("revert", self.end_s, wanted=False)
+    def cut_short(self) -> None:
+        """Write down that a boot of the node ended the fault, and whether anything is left of it."""
+        self.write("interrupted", traces=self._fault().traces())
 
-    async def _edge(self, event: str, at_s: float, wanted: bool) -> None:
-        await self.clock.until(at_s - EDGE_BEFORE_S if self.fault.feels else at_s)
-        if not self.fault.feels:
+    async def _live(self) -> None:
+        if "when" in self.program and not await self._begin_on_state():
             return
-        edge = await asyncio.get_running_loop().run_in_executor(
-            None,
+        fault = self._fault()
+        await self.clock.until(self.start_s - max(fault.lead_s, CHECK_AHEAD_S))
+        reasons = await in_thread(fault.capable, self.program["node"])
+        self.write("check", able=not reasons, reasons=reasons, feels=fault.feels, lapses=fault.lapses)
+        if reasons or ("where" in self.program and not await self._concerned()):
+            return
+        await in_thread(self._journal, fault)
+        if fault.lead_s > 0:
+            await in_thread(fault.apply)
+            self._say_loaded()
+            await self._edge(fault, "apply", self.start_s, wanted=True)
+        else:
+            await self.clock.until(self.start_s)
+            await self._act("apply", fault.apply)
+            self._say_loaded()
+        ended_early = await self._hold(fault)
+        await self._end(fault, by_itself=fault.lapses and not ended_early)
+
+    def _fault(self) -> Fault:
+        return fault_class(self.kind)(
+            Context(
+                self.run_id,
+                self.fault_id,
+                self.program["node"],
+                self.clock.wall_ns(self.start_s),
+                self.clock.wall_ns(self.end_s),
+                scheduled=not {"when", "where", "at_once"} & set(self.program),
+            )
+        )
+
+    async def _begin_on_state(self) -> bool:
+        """Wait for the state that begins the fault; from then on its times are the node's own."""
+        condition = self.program["when"]
+        await self.clock.until(self.start_s)
+        deadline_s = self.start_s + condition["within_s"]
+        answer = await states.reached(condition, self.clock, deadline_s)
+        if answer is None:
+            self.write(
+                "idle", reason=f"its system did not reach the state within {condition['within_s']:g} s"
+            )
+            return False
+        self.start_s = self.clock.now_s()
+        self.end_s = self.start_s + self.program["for_s"]
+        self.write("when", condition=condition, answer=answer)
+        return True
+
+    async def _concerned(self) -> bool:
+        """Ask at the start instant whether this node is one of those that the fault is about."""
+        await self.clock.until(self.start_s)
+        condition = self.program["where"]
+        answer = await states.ask(condition["system"])
+        if states.holds(condition, answer, {}):
+            self.write("where", condition=condition, answer=answer)
+            return True
+        self.write("idle", reason=f"its {condition['state']} was {answer.get(condition['state'])!r}")
+        return False
+
+    def _journal(self, fault: Fault) -> None:
+        self.journal.add(
+            self.run_id, self.fault_id, self.kind, fault.undo(), until_wall_ns=self.clock.wall_ns(self.end_s)
+        )
+
+    def _say_loaded(self) -> None:
+        self.write(
+            "load",
+            start_wall_ns=self.clock.wall_ns(self.start_s),
+            end_wall_ns=self.clock.wall_ns(self.end_s),
+        )
+
+    async def _act(self, event: str, act: Callable[..., None], *arguments: Any) -> None:
+        """Do it now; it took effect within the call, by the run's own clock: it may move the wall clock."""
+        began_s = self.clock.now_s()
+        await in_thread(act, *arguments)
+        ended_s = self.clock.now_s()
+        self.write(
+            event, felt_ns=self.clock.wall_ns(ended_s), resolution_ms=round((ended_s - began_s) * 1e3, 3)
+        )
+
+    async def _edge(self, fault: Fault, event: str, at_s: float, wanted: bool) -> None:
+        """Feel how an effect that the kernel begins or ends comes or goes."""
+        await self.clock.until(at_s - EDGE_BEFORE_S if fault.feels else at_s)
+        if not fault.feels:
+            return
+        edge = await in_thread(
             watch_edge,
-            self.fault.felt,
+            fault.felt,
             wanted,
             self.clock.wall_ns(at_s),
             self.clock.wall_ns(at_s + EDGE_AFTER_S),
@@ -115,10 +170,55 @@ class FaultRun:
         if edge is not None:
             self.write(event, felt_ns=edge.felt_ns, resolution_ms=edge.resolution_ms)
 
-    async def _take_back(self) -> None:
-        """Remove the fault, then prove that nothing is left of it and that all is well again."""
-        last = self.fault.evidence()
-        self.module.revert(self.fault.undo())
+    async def _hold(self, fault: Fault) -> bool:
+        """Observe while the effect is to hold; returns whether a state of the system ended it early."""
+        ending: Optional[asyncio.Task[Any]] = None
+        if "until" in self.program:
+            condition = self.program["until"]
+            ending = asyncio.ensure_future(states.reached(condition, self.clock, self.end_s))
+        times = observation_times(self.start_s, self.end_s)
+        try:
+            for count, at_s in enumerate(times, 1):
+                # A slow node looks less often, and still ends in time.
+                late = self.clock.now_s() >= self.end_s - EDGE_BEFORE_S
+                if late or await self._ends_before(at_s, ending):
+                    break
+                await in_thread(fault.observe)
+                if count % OBSERVATIONS_PER_ENTRY == 0 or count == len(times):
+                    self.write("evidence", **await in_thread(fault.evidence))
+            return await self._ends_before(self.end_s - EDGE_BEFORE_S, ending)
+        finally:
+            if ending is not None:
+                ending.cancel()
+
+    async def _ends_before(self, at_s: float, ending: Optional[asyncio.Task[Any]]) -> bool:
+        if ending is None:
+            await self.clock.until(at_s)
+            return False
+        if not ending.done():
+            with contextlib.suppress(asyncio.TimeoutError):
+                left_s = max(0.0, at_s - self.clock.now_s())
+                await asyncio.wait_for(asyncio.shield(ending), timeout=left_s)
+        answer = ending.result() if ending.done() else None
+        if answer is None:
+            return False
+        if self.end_s > self.clock.now_s():
+            self.end_s = self.clock.now_s()
+            self.write("until", condition=self.program["until"], answer=answer)
+        return True
+
+    async def _end(self, fault: Fault, by_itself: bool) -> None:
+        """End the effect, or feel how it ends by itself; then prove that nothing is left and all is well."""
+        if by_itself:
+            await self._edge(fault, "revert", self.end_s, wanted=False)
+        else:
+            await self.clock.until(self.end_s)
+        last = await in_thread(fault.evidence)
+        if by_itself:
+            await in_thread(fault.revert, fault.undo())
+        else:
+            self.write("evidence", **last)
+            await self._act("revert", fault.revert, fault.undo())
         self.journal.remove(self.run_id, self.fault_id)
-        self.write("gone", traces=self.fault.traces(), probe_passed=await self.fault.recovered())
-        self.write("record", packets=last["packets"], probes=last["probes"])
+        self.write("gone", traces=await in_thread(fault.traces), probe_passed=await fault.recovered())
+        self.write("record", **last)

@@ -11,6 +11,7 @@ AGENT = Path("/usr/local/lib/foundation-testbed/agent.pyz")
 STATE = Path("/var/lib/foundation-testbed")
 RUNS = STATE / "runs"
 UNDO = STATE / "undo"
+VOLATILE_UNDO = Path("/run/foundation-testbed/undo")
 
 UNIT_PREFIX = "foundation-testbed-run-"
 

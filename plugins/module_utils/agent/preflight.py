@@ -9,22 +9,29 @@ import time
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import heal, system
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import STATE
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import fault_module
 
 MINIMUM_FREE_BYTES = 64 * 2**20
 # Seconds that a system which is not healthy is given to become so.
 PATIENCE_S = 5.0
 
 
-def preflight(systems: list[str], faults: list[str]) -> dict[str, Any]:
-    """Answers of this node: reasons not to run (testbed's and system's apart), clock, versions, health."""
+def preflight(systems: list[str], faults: list[dict[str, Any]]) -> dict[str, Any]:
+    """Answers of this node: reasons not to run (testbed's and system's apart), clock, versions, health.
+
+    `faults` are this node's own in the plan: `{"id", "type", "node"}`.
+    """
     health = {name: _healthy_soon(name) for name in systems}
     return {
         "blockers": [
             *_leftovers(),
             *_disk(),
-            *(reason for kind in faults for reason in fault_module(kind).capable()),
+        ],
+        "incapable": [
+            f"{fault['id']} ({fault['type']}): {reason}"
+            for fault in faults
+            for reason in fault_class(fault["type"]).capable(fault["node"])
         ],
         "unhealthy": [
             f"{name}: {answer['error'] or 'says it is not healthy'}"

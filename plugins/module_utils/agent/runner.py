@@ -9,6 +9,8 @@ import contextlib
 import json
 import signal
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +20,89 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.files imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Prober
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 
-# Seconds after the last fault's end during which the node still answers its peers' probes.
-LINGER_S = 6.0
 # Faults begin and end at whole seconds; samples are taken between them, so that neither disturbs the other.
 SAMPLE_OFFSET_S = 0.5
+# Faults that overlap block in threads, each in its own.
+THREADS = 64
+# Seconds that a ledger which a full disk keeps in memory is given at the end to reach the disk.
+FLUSH_S = 10.0
 # Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
 SWITCH_INTERVAL_S = 0.0005
 
 
 class Agent:
-    """One node's part of a run. `program` is what the controller staged in `program.json`."""
+    """One node's part of a run. `program` is what the controller staged in `program.json`.
 
-    def __init__(self, folder: Path, program: dict[str, Any]):
+    `resumed` says that the node has booted since: what is over stays over, the rest of the plan goes on.
+    """
+
+    def __init__(self, folder: Path, program: dict[str, Any], resumed: bool = False):
         self.folder = folder
         self.program = program
+        self.resumed = resumed
         self.clock = RunClock(program["start_wall_ns"])
         self.ledger = Ledger(folder / "ledger.jsonl", program["node"], self.clock)
 
     async def run(self) -> int:
         """Arm, live through the plan, and say how it went; returns the exit status."""
         enrolment.require(self.program["testbed_id"])
-        prober = await Prober(self.program["probe_port"]).start()
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         faults = [
-            FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal(), prober)
+            FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal())
             for fault in self.program["faults"]
         ]
-        if self.clock.now_s() > 0:
-            self.ledger.write("error", message="the start instant had passed before this node was armed")
-            write_json(self.folder / "armed.json", {"armed": False, "late_s": round(self.clock.now_s(), 3)})
+        if self.resumed:
+            faults = self._after_a_boot(faults)
+        elif not self._arm():
             return 1
-        self.ledger.write("armed")
-        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(-self.clock.now_s(), 3)})
         await self._live(faults)
         self.ledger.write("end")
+        self._flush()
         write_json(self.folder / "done.json", {"t_s": self.clock.now_s()})
-        prober.close()
         return 0
+
+    def _arm(self) -> bool:
+        """Say whether this node is ready before the start instant."""
+        ahead_s = -self.clock.now_s()
+        if ahead_s < 0:
+            self.ledger.write("error", message="the start instant had passed before this node was armed")
+            write_json(self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)})
+            return False
+        self.ledger.write("armed")
+        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(ahead_s, 3)})
+        return True
+
+    def _after_a_boot(self, faults: list[FaultRun]) -> list[FaultRun]:
+        """Write down which faults the boot cut short; returns those that are still to come."""
+        now_s = self.clock.now_s()
+        self.ledger.write("resumed")
+        begun = [fault for fault in faults if fault.start_s <= now_s]
+        over = self.ledger.faults_with(("gone", "idle", "error"))
+        for fault in begun:
+            if fault.fault_id not in over:
+                fault.cut_short()
+        return [fault for fault in faults if fault not in begun]
+
+    def _flush(self) -> None:
+        """Bring the whole ledger to the disk, once there is room again; raises OSError past the patience."""
+        deadline = time.monotonic() + FLUSH_S
+        while not self.ledger.whole:
+            try:
+                self.ledger.flush()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.25)
 
     async def _live(self, faults: list[FaultRun]) -> None:
         work = [
             self._mark_start(),
             self._sample(),
-            self._linger(),
+            self.clock.until(self.program["duration_s"]),
             *(fault.live() for fault in faults),
-            *(self._generate(load) for load in self.program["load"]),
+            *(self._generate(load) for load in self.program["load"] if not self.resumed),
         ]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,11 +122,8 @@ class Agent:
 
     async def _mark_start(self) -> None:
         await self.clock.until(0)
-        self.ledger.write("start")
-
-    async def _linger(self) -> None:
-        ends = [fault["end_s"] + LINGER_S for fault in self.program["faults"]]
-        await self.clock.until(max([self.program["duration_s"], *ends]))
+        if not self.resumed:
+            self.ledger.write("start")
 
     async def _sample(self) -> None:
         """Once a second, ask this node's own system how it is."""
@@ -96,7 +131,7 @@ class Agent:
             return
         loop = asyncio.get_running_loop()
         with (self.folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1) as file:
-            for second in range(int(self.program["duration_s"])):
+            for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
                 await self.clock.until(second + SAMPLE_OFFSET_S)
                 answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
                 file.write(
@@ -121,8 +156,9 @@ class Agent:
             )
 
 
-def main(folder: str) -> int:
+def main(folder: str, resumed: bool = False) -> int:
     """Run the agent of the program staged in `folder`."""
     path = Path(folder)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(Agent(path, json.loads((path / "program.json").read_text(encoding="utf-8"))).run())
+    program = json.loads((path / "program.json").read_text(encoding="utf-8"))
+    return asyncio.run(Agent(path, program, resumed).run())

@@ -2,50 +2,59 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The undo journal: what has to be taken back on this node.
 
-An entry is written before the act and removed after it is undone.
+An entry is written before the act and removed after it is undone. What would survive a reboot is written to
+the disk, durably; what would not lies in memory, so that a full disk keeps no fault from being journalled.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNDO
-
-
-def fault_module(kind: str) -> Any:
-    """Return the module of a kind of fault: one file in `module_utils/faults`."""
-    return importlib.import_module(
-        f"ansible_collections.foundation.testbed.plugins.module_utils.faults.{kind}"
-    )
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNDO, VOLATILE_UNDO
 
 
 class UndoJournal:
     """Records of applied faults, one file each."""
 
-    def __init__(self, folder: Path = UNDO):
-        self.folder = folder
+    def __init__(self, folder: Path = UNDO, volatile: Path = VOLATILE_UNDO):
+        self.folder, self.volatile = folder, volatile
 
-    def _path(self, run: str, fault: str) -> Path:
-        return self.folder / f"{run}.{fault}.json"
-
-    def add(self, run: str, fault: str, kind: str, record: dict[str, Any]) -> None:
+    def add(
+        self,
+        run: str,
+        fault: str,
+        kind: str,
+        undo: dict[str, Any],
+        until_wall_ns: Optional[int] = None,
+    ) -> None:
         """Write down how to take a fault back, before it is applied."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self._path(run, fault), {"run": run, "fault": fault, "type": kind, "undo": record}, durable=True
-        )
+        durable = fault_class(kind).survives_reboot
+        folder = self.folder if durable else self.volatile
+        folder.mkdir(parents=True, exist_ok=True)
+        entry = {
+            "run": run,
+            "fault": fault,
+            "type": kind,
+            "undo": undo,
+            "since_wall_ns": time.time_ns(),
+            "until_wall_ns": until_wall_ns,
+        }
+        write_json(folder / f"{run}.{fault}.json", entry, durable=durable)
 
     def remove(self, run: str, fault: str) -> None:
         """Forget a fault that has been taken back."""
-        self._path(run, fault).unlink(missing_ok=True)
+        for folder in (self.folder, self.volatile):
+            (folder / f"{run}.{fault}.json").unlink(missing_ok=True)
 
     def entries(self, run: Optional[str] = None) -> list[dict[str, Any]]:
         """What is still to be taken back, of one run or of all."""
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self.folder.glob("*.json"))]
+        paths = [path for folder in (self.folder, self.volatile) for path in sorted(folder.glob("*.json"))]
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         return [entry for entry in found if run is None or entry["run"] == run]
 
     def revert(self, run: Optional[str] = None) -> list[str]:
@@ -72,6 +81,6 @@ class UndoJournal:
                 self._revert(entry)
 
     def _revert(self, entry: dict[str, Any]) -> str:
-        fault_module(entry["type"]).revert(entry["undo"])
+        fault_class(entry["type"]).revert(entry["undo"])
         self.remove(entry["run"], entry["fault"])
         return str(entry["fault"])

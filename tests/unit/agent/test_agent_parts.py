@@ -6,23 +6,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 import types
+from typing import ClassVar
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
     enrolment,
     heal,
     preflight,
+    recover,
     runner,
     undo,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import Fault, fault_kinds
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import observation_times
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import ECHO, PROBE, Prober
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Probe, checksum, segment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,30 +36,39 @@ FAULTS = "ansible_collections.foundation.testbed.plugins.module_utils.faults"
 @pytest.fixture
 def kind(monkeypatch):
     """A kind of fault that notes what is taken back and fails where it is told to."""
+
+    class Pretended(Fault):
+        taken_back: ClassVar[list[str]] = []
+        stubborn: ClassVar[set[str]] = set()
+        left: ClassVar[list[str]] = ["trace"]
+        survives_reboot = False
+
+        @staticmethod
+        def revert(undo):
+            if undo["trace"] in Pretended.stubborn:
+                raise RuntimeError("busy")
+            Pretended.taken_back.append(undo["trace"])
+            if undo["trace"] in Pretended.left:
+                Pretended.left.remove(undo["trace"])
+
+        @staticmethod
+        def leftovers():
+            return [{"trace": trace} for trace in Pretended.left]
+
+        @staticmethod
+        def capable(program):
+            return ["no nft"]
+
     module = types.ModuleType(f"{FAULTS}.pretended")
-    module.taken_back, module.stubborn, module.swept = [], set(), ["trace"]
-
-    def revert(record):
-        if record["what"] in module.stubborn:
-            raise RuntimeError("busy")
-        module.taken_back.append(record["what"])
-
-    module.revert, module.capable = revert, list
-    module.leftovers = lambda: list(module.swept)
-
-    def sweep():
-        found, module.swept = module.swept, []
-        return found
-
-    module.sweep = sweep
+    module.FAULT = Pretended
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module
+    return Pretended
 
 
 @pytest.fixture
 def journal(tmp_path, monkeypatch):
-    journal = undo.UndoJournal(tmp_path / "undo")
-    for name in (heal, runner):
+    journal = undo.UndoJournal(tmp_path / "undo", tmp_path / "volatile")
+    for name in (heal, runner, recover):
         monkeypatch.setattr(name, "UndoJournal", lambda: journal)
     monkeypatch.setattr(heal, "active_units", list)
     monkeypatch.setattr(heal, "fault_kinds", lambda: ["pretended"])
@@ -104,20 +117,20 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
 
 def test_the_journal_takes_back_one_run_or_all(journal, kind):
     for run, fault in (("r1", "a"), ("r1", "b"), ("r2", "a")):
-        journal.add(run, fault, "pretended", {"what": f"{run}{fault}"})
+        journal.add(run, fault, "pretended", {"trace": f"{run}{fault}"})
     journal.revert_one("r1", "b")
     assert kind.taken_back == ["r1b"]
     assert journal.revert("r2") == ["a"]
-    assert [entry["undo"]["what"] for entry in journal.entries()] == ["r1a"]
+    assert [entry["undo"]["trace"] for entry in journal.entries()] == ["r1a"]
     assert journal.revert() == ["a"]
     assert journal.entries() == journal.revert() == []
 
 
 def test_one_fault_that_stays_keeps_no_other_from_being_taken_back(journal, kind):
     """It stays in the journal for the next heal, and is named."""
-    kind.stubborn = {"a"}
+    kind.stubborn.add("a")
     for fault in ("a", "b"):
-        journal.add("r", fault, "pretended", {"what": fault})
+        journal.add("r", fault, "pretended", {"trace": fault})
     with pytest.raises(RuntimeError, match="not taken back: a of the run r: RuntimeError: busy"):
         journal.revert()
     assert kind.taken_back == ["b"]
@@ -125,24 +138,25 @@ def test_one_fault_that_stays_keeps_no_other_from_being_taken_back(journal, kind
 
 
 def test_heal_sweeps_even_where_the_journal_fails(journal, kind):
-    kind.stubborn = {"a"}
-    journal.add("r", "a", "pretended", {"what": "a"})
+    kind.stubborn.add("a")
+    journal.add("r", "a", "pretended", {"trace": "a"})
     with pytest.raises(RuntimeError):
         heal.heal()
-    assert kind.swept == []
+    assert kind.left == []
 
 
 def test_heal_says_what_it_did_and_is_idempotent(journal, kind):
-    journal.add("r", "a", "pretended", {"what": "a"})
+    journal.add("r", "a", "pretended", {"trace": "a"})
     done = {"stopped": [], "reverted": ["a"], "swept": ["trace"]}
     assert heal.to_heal() == done
     assert kind.taken_back == []  # it only looked
+    assert [entry["fault"] for entry in heal.active()] == ["a", None]
     assert heal.heal() == done
     assert heal.heal() == heal.to_heal() == {"stopped": [], "reverted": [], "swept": []}
 
 
 def test_every_kind_of_fault_is_known_by_its_file():
-    assert "partition" in heal.fault_kinds()
+    assert "partition" in fault_kinds()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"id": "x"}', "\xff"])
@@ -159,14 +173,13 @@ def test_a_node_with_leftovers_or_an_ill_system_is_not_fit(journal, kind, monkey
     ill = {"healthy": False, "leader": False, "revision": None, "error": "no leader"}
     monkeypatch.setattr(preflight.system, "status", lambda name: ill)
     monkeypatch.setattr(preflight.system, "version", lambda name: "1.2")
-    kind.capable = lambda: ["no nft"]
-    journal.add("r", "a", "pretended", {"what": "a"})
-    answer = preflight.preflight(["etcd"], ["pretended"])
+    journal.add("r", "a", "pretended", {"trace": "a"})
+    answer = preflight.preflight(["etcd"], [{"id": "p", "type": "pretended", "node": {}}])
     assert answer["blockers"] == [
         "the fault a was not taken back; heal first",
         "trace is left of an earlier fault; heal first",
-        "no nft",
     ]
+    assert answer["incapable"] == ["p (pretended): no nft"]
     assert answer["unhealthy"] == ["etcd: no leader"]
     monkeypatch.setattr(preflight, "MINIMUM_FREE_BYTES", 2**62)
     assert any("MiB are free" in reason for reason in preflight.preflight([], [])["blockers"])
@@ -194,41 +207,30 @@ class FakeSocket:
     ("problem", "passes"), [(None, True), (PermissionError(), False), (OSError(105, "no buffer"), True)]
 )
 def test_only_a_rule_blocks_a_probe(problem, passes):
-    prober = Prober(7391)
-    prober.socket.close()
-    prober.socket = FakeSocket(problem)
-    assert prober.passes("10.0.0.1") is passes
+    probe = Probe.__new__(Probe)
+    probe.socket, probe.packet = FakeSocket(problem), segment("udp", 9)
+    assert probe.passes("10.0.0.1") is passes
 
 
-def test_a_probe_is_answered_and_an_answer_is_not():
-    """Two nodes that answered answers would never stop."""
-    prober = Prober(7391)
-    prober.socket.close()
-    prober.socket = FakeSocket()
-    prober.datagram_received(PROBE, ("10.0.0.1", 7391))
-    prober.datagram_received(ECHO, ("10.0.0.1", 7391))
-    prober.datagram_received(b"anything", ("10.0.0.2", 53))
-    assert prober.socket.sent == [(ECHO, ("10.0.0.1", 7391))]
-    assert prober.heard == {"10.0.0.1": 2}
+@given(st.binary(max_size=60).filter(lambda data: len(data) % 2 == 0))
+def test_a_packet_with_its_checksum_sums_up_to_nothing(data):
+    """RFC 1071: that is how a peer tells that it is whole."""
+    assert checksum(data + checksum(data).to_bytes(2, "big")) == 0
+
+
+@pytest.mark.parametrize(("protocol", "length"), [("tcp", 20), ("udp", 8), ("icmp", 8)])
+def test_a_probe_names_its_port_where_rules_look_for_it(protocol, length):
+    packet = segment(protocol, 2380)
+    assert len(packet) == length
+    assert protocol == "icmp" or int.from_bytes(packet[2:4], "big") == 2380
 
 
 @pytest.fixture
 def program(monkeypatch):
-    class Deaf:
-        def __init__(self, port):
-            pass
-
-        async def start(self):
-            return self
-
-        def close(self):
-            pass
-
-    monkeypatch.setattr(runner, "Prober", Deaf)
     monkeypatch.setattr(runner.enrolment, "require", lambda testbed_id: None)
     return {
         "run": "r", "testbed_id": "t", "node": "n1", "start_wall_ns": time.time_ns() + 2 * 10**8,
-        "duration_s": 0.2, "probe_port": 7391, "systems": [], "faults": [], "load": [],
+        "duration_s": 0.2, "systems": [], "faults": [], "load": [],
     }  # fmt: skip
 
 
@@ -258,3 +260,81 @@ def test_an_agent_on_a_foreign_host_refuses(tmp_path, program, monkeypatch):
     with pytest.raises(enrolment.NotEnrolled):
         asyncio.run(runner.Agent(tmp_path, program).run())
     assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_a_full_disk_loses_no_line_of_the_ledger(tmp_path, monkeypatch):
+    """Lines wait in memory, in order, and reach the file once there is room."""
+    ledger = Ledger(tmp_path / "ledger.jsonl", "n1", RunClock(time.time_ns()))
+    ledger.write("armed")
+    write, full = os.write, [True]
+
+    def refuse(descriptor, data):
+        if full[0]:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", refuse)
+    ledger.write("start")
+    ledger.write("end")
+    assert not ledger.whole and events(tmp_path) == ["armed"]
+    with pytest.raises(OSError, match="No space"):
+        ledger.flush()
+    full[0] = False
+    ledger.flush()
+    assert ledger.whole and events(tmp_path) == ["armed", "start", "end"]
+
+
+def test_a_dead_agents_faults_are_taken_back_and_that_is_written_down(journal, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(recover, "run_dir", lambda run: tmp_path)
+    write_json(tmp_path / "program.json", {"node": "n1", "start_wall_ns": time.time_ns()})
+    for fault in ("a", "b"):
+        journal.add("r", fault, "pretended", {"trace": fault})
+    kind.stubborn.add("a")
+    with pytest.raises(RuntimeError, match="not taken back"):
+        recover.revert_run("r")
+    entries = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [(entry["event"], entry["fault"]) for entry in entries] == [("error", "a"), ("reverted", "b")]
+
+
+def staged(folder, start_s, duration_s, *files):
+    folder.mkdir()
+    write_json(
+        folder / "program.json",
+        {
+            "start_wall_ns": int((time.time() + start_s) * 1e9),
+            "duration_s": duration_s,
+            "faults": [],
+            "load": [],
+        },
+    )
+    for name in files:
+        write_json(folder / name, {})
+
+
+def test_after_a_boot_only_plans_that_go_on_are_gone_on_with(tmp_path):
+    staged(tmp_path / "over", -20, 10, "armed.json")
+    staged(tmp_path / "done", -5, 10, "armed.json", "done.json")
+    staged(tmp_path / "never-armed", -5, 10)
+    staged(tmp_path / "goes-on", -5, 10, "armed.json")
+    assert [folder.name for folder in recover.unfinished_runs(tmp_path)] == ["goes-on"]
+
+
+def test_an_agent_resumed_says_what_the_boot_cut_short_and_goes_on(tmp_path, program, kind, monkeypatch):
+    """Faults that had ended stay as they were; those to come still come; no load starts a second time."""
+    lived = []
+
+    async def live(self):
+        lived.append(self.fault_id)
+
+    monkeypatch.setattr(runner.FaultRun, "live", live)
+    monkeypatch.setattr(kind, "traces", lambda self: [])
+    program["start_wall_ns"] = time.time_ns() - 5 * 10**9
+    program["load"] = [{"generator": "g"}]
+    program["faults"] = [
+        {"id": name, "type": "pretended", "start_s": start_s, "end_s": start_s + 1, "node": {}}
+        for name, start_s in (("ended", 1), ("cut", 4), ("to-come", 9))
+    ]
+    Ledger(tmp_path / "ledger.jsonl", "n1", RunClock(0)).write("gone", "ended", "pretended")
+    assert asyncio.run(runner.Agent(tmp_path, program, resumed=True).run()) == 0
+    assert events(tmp_path) == ["gone", "resumed", "interrupted", "end"]
+    assert lived == ["to-come"]

@@ -11,9 +11,10 @@ import time
 import types
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.agent import lifecycle, undo
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import lifecycle, states, undo
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import Fault
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import watch_edge
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import partition
@@ -22,20 +23,19 @@ KIND = "made_up_for_this_test"
 MODULE = f"ansible_collections.foundation.testbed.plugins.module_utils.faults.{KIND}"
 
 
-class FakeFault:
+class FakeFault(Fault):
     """A fault whose effect is the clock: on from its start to its end. Notes every call."""
 
-    lead_s, feels, reasons, broken = 0.05, True, [], None
+    reasons, broken = (), None
+    lead_s, lapses, feels = 0.05, True, True
 
-    def __init__(self, run, fault, program, start_wall_ns, end_wall_ns, prober):
-        self.start_ns, self.end_ns = start_wall_ns, end_wall_ns
-
-    def check(self):
+    @classmethod
+    def capable(cls, program):
         CALLS.append("check")
-        return self.reasons
+        return list(cls.reasons)
 
     def undo(self):
-        return {"what": "it"}
+        return {"trace": "it"}
 
     def apply(self):
         CALLS.append("apply")
@@ -43,19 +43,17 @@ class FakeFault:
             raise self.broken
 
     def felt(self):
-        return self.start_ns <= time.time_ns() < self.end_ns
+        return self.context.start_wall_ns <= time.time_ns() < self.context.end_wall_ns
 
     def observe(self):
         CALLS.append("observe")
 
     def evidence(self):
-        return {"present": True, "packets": {"out": 1}, "probes": {"sent": 1}}
+        return {"present": True, "effective": True, "packets": {"out": 1}, "probes": {"sent": 1}}
 
-    async def recovered(self):
-        return True
-
-    def traces(self):
-        return []
+    @staticmethod
+    def revert(undo):
+        CALLS.append("revert")
 
 
 CALLS: list[str] = []
@@ -65,19 +63,18 @@ CALLS: list[str] = []
 def live(tmp_path, monkeypatch):
     """Live one fault through; returns its ledger events and what the undo journal still holds."""
 
-    def go(**attributes):
+    def go(timing=None, **attributes):
         CALLS.clear()
         module = types.ModuleType(MODULE)
         module.FAULT = type("Fault", (FakeFault,), attributes)
-        module.revert = lambda record: CALLS.append("revert")
         monkeypatch.setitem(sys.modules, MODULE, module)
-        journal = undo.UndoJournal(tmp_path / "undo")
+        journal = undo.UndoJournal(tmp_path / "undo", tmp_path / "volatile")
         real_add = journal.add
-        monkeypatch.setattr(journal, "add", lambda *a: (CALLS.append("journal"), real_add(*a)))
+        monkeypatch.setattr(journal, "add", lambda *a, **k: (CALLS.append("journal"), real_add(*a, **k)))
         clock = RunClock(time.time_ns() + 100_000_000)
         ledger = Ledger(tmp_path / "ledger.jsonl", "n1", clock)
-        program = {"id": "f", "type": KIND, "start_s": 0.2, "end_s": 1.2, "node": {}}
-        asyncio.run(lifecycle.FaultRun("r", program, clock, ledger, journal, None).live())
+        program = {"id": "f", "type": KIND, "start_s": 0.2, "end_s": 1.2, "for_s": 1.0, "node": {}}
+        asyncio.run(lifecycle.FaultRun("r", program | (timing or {}), clock, ledger, journal).live())
         entries = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
         return [entry["event"] for entry in entries], journal.entries()
 
@@ -100,6 +97,51 @@ def test_an_apply_that_fails_is_taken_back(live):
     """The journal is written before the effect, so half an effect is undone too."""
     events, left = live(broken=OSError("half done"))
     assert events[-1] == "error" and CALLS == ["check", "journal", "apply", "revert"] and left == []
+
+
+def test_a_fault_that_the_agent_holds_ends_by_its_act(live):
+    """Nothing begins or ends by itself: what the agent did is what is written down."""
+    events, left = live(lead_s=0.0, lapses=False, feels=False)
+    assert [e for e in events if e != "evidence"] == ["check", "apply", "load", "revert", "gone", "record"]
+    assert events.index("revert") == events.index("gone") - 1 and left == []
+
+
+def status(monkeypatch, *answers):
+    """The node's own system says these things one after another, the last for ever."""
+    said = iter(answers)
+    last = answers[-1]
+    monkeypatch.setattr(states.system, "status", lambda name: next(said, last))
+
+
+HELD = {"lead_s": 0.0, "lapses": False, "feels": False}
+
+
+def test_a_fault_begins_on_a_state_of_the_system(live, monkeypatch):
+    status(monkeypatch, {"leader": None}, {"leader": False}, {"leader": False}, {"leader": True})
+    when = {"state": "leader", "changed": True, "system": "etcd", "within_s": 5.0}
+    events, left = live({"when": when, "for_s": 0.5}, **HELD)
+    assert events[:3] == ["when", "check", "apply"] and events[-1] == "record" and left == []
+
+
+def test_a_state_that_does_not_come_leaves_the_node_alone(live, monkeypatch):
+    status(monkeypatch, {"lag": 3})
+    events, left = live({"when": {"state": "lag", "above": 5, "system": "etcd", "within_s": 0.3}}, **HELD)
+    assert events == ["idle"] and CALLS == [] and left == []
+
+
+def test_a_fault_ends_early_on_a_state_of_the_system(live, monkeypatch):
+    status(monkeypatch, {"lag": 3}, {"lag": 9})
+    began = time.monotonic()
+    events, left = live({"end_s": 20.2, "until": {"state": "lag", "above": 5, "system": "etcd"}}, **HELD)
+    assert time.monotonic() - began < 10
+    assert events[-4:] == ["evidence", "revert", "gone", "record"] and "until" in events and left == []
+
+
+@pytest.mark.parametrize(("leads", "first"), [(True, "where"), (False, "idle")])
+def test_only_the_nodes_it_is_about_take_part(live, monkeypatch, leads, first):
+    status(monkeypatch, {"leader": leads})
+    events, left = live({"where": {"state": "leader", "is": True, "system": "etcd"}}, **HELD)
+    assert events[:2] == ["check", first] and ("apply" in events) is leads and left == []
 
 
 def test_observations_keep_clear_of_both_edges():
@@ -133,7 +175,7 @@ def test_only_hosts_of_this_testbed_are_touched(tmp_path):
 
 
 def test_the_rules_of_a_partition_begin_end_and_time_out_by_themselves():
-    text = partition.ruleset("foundation_testbed_x", ["10.0.0.2", "10.0.0.1"], 100, 120, 22500)
+    text = partition.ruleset("foundation_testbed_x", ["10.0.0.2", "10.0.0.1"], (100, 120), 22500)
     assert text.count("meta time >= 100 meta time < 120") == 2
     assert "elements = { 10.0.0.1 timeout 22500ms, 10.0.0.2 timeout 22500ms }" in text
     assert "ip saddr @peers counter name dropped_in drop" in text
@@ -158,6 +200,9 @@ def test_a_table_bears_only_names_that_nft_takes():
 )
 def test_evidence_says_whether_both_rules_are_in_place(items, present):
     counters = [{"counter": {"name": "dropped_out", "packets": 7}}]
-    evidence = partition.evidence_of(json.dumps({"nftables": [*items, *counters]}))
+    evidence = partition.evidence_of(json.dumps({"nftables": [*items, *counters]}), ["input", "output"])
     assert evidence == {"present": present, "packets": {"in": 0, "out": 7}}
-    assert partition.evidence_of("") == {"present": False, "packets": {"in": 0, "out": 0}}
+    assert partition.evidence_of("", ["input", "output"]) == {
+        "present": False,
+        "packets": {"in": 0, "out": 0},
+    }
