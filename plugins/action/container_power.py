@@ -1,0 +1,42 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Controller side of `foundation.testbed.container_power`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
+
+
+def power_faults(plan):
+    """Return what a plan wants of the provider, one entry for each fault and node."""
+    return [
+        {"id": fault["id"], "node": node, **program, "start_s": fault["start_s"], "end_s": fault["end_s"]}
+        for fault in plan["faults"]
+        for node, program in fault.get("power", {}).items()
+    ]
+
+
+class ActionModule(ActionBase):
+    """Packs the power program and hands it to the machine that holds the containers."""
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        if "plan" in args:
+            args["faults"] = power_faults(args.pop("plan"))
+            if not args["faults"]:
+                return {**result, "changed": False, "msg": "the plan cuts no node"}
+        if args.get("state", "present") != "present" or self._task.check_mode:
+            return {**result, **self._execute_module(module_args=args, task_vars=task_vars)}
+        with tempfile.NamedTemporaryFile(suffix=".pyz") as packed:
+            packed.write(power_archive())
+            packed.flush()
+            folder = self._make_tmp_path()
+            args["archive"] = self._transfer_file(packed.name, str(Path(folder) / "power.pyz"))
+            return {**result, **self._execute_module(module_args=args, task_vars=task_vars)}

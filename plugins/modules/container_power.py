@@ -1,0 +1,204 @@
+#!/usr/bin/python
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_power
+short_description: Cut the power of system containers by plan, and switch it on again
+description:
+  - Runs on the machine that holds the containers. C(present) starts a program that cuts nodes and switches
+    them on again on its own clock, whatever becomes of the controller; it runs twice, and each goes on
+    should the other die.
+  - C(ended) waits until the program of a run has ended. C(absent) ends every program of the lab and switches
+    on what they have cut.
+attributes:
+  check_mode:
+    description: Says what would be stopped and switched on, and changes nothing.
+    support: full
+  diff_mode:
+    description: There is nothing to compare.
+    support: none
+options:
+  testbed_id:
+    description: Name of the lab.
+    type: str
+    required: true
+  state:
+    description: Whether a program shall run, shall have ended, or nothing shall be cut at all.
+    type: str
+    choices: [present, ended, absent]
+    default: present
+  state_dir:
+    description: Folder that holds everything of the container provider.
+    type: path
+    default: /var/lib/foundation-testbed
+  run:
+    description: Name of the run. Needed unless O(state=absent), where nothing stands for all.
+    type: str
+  start_wall_ns:
+    description: Start instant of the run, in nanoseconds since the epoch. Needed where O(state=present).
+    type: int
+  records:
+    description: Folder for the ledgers, one folder for each node in it. Needed where O(state=present).
+    type: path
+  plan:
+    description: A plan, of which O(faults) are those that a provider does. A plan without any is no work.
+    type: dict
+  faults:
+    description: What is done to which node and when. Needed where O(state=present), unless there is O(plan).
+    type: list
+    elements: dict
+    suboptions:
+      id:
+        description: Name of the fault.
+        type: str
+        required: true
+      node:
+        description: Name of the node.
+        type: str
+        required: true
+      action:
+        description: See M(foundation.testbed.power).
+        type: str
+        choices: [crash, reboot, 'off']
+        required: true
+      start_s:
+        description: Begin, in seconds from the start instant.
+        type: float
+        required: true
+      end_s:
+        description: End, in seconds from the start instant.
+        type: float
+        required: true
+  archive:
+    description: The program. Packed by the module's controller side; not to be given.
+    type: path
+  timeout_s:
+    description: Seconds to wait where O(state=ended).
+    type: float
+    default: 120
+author: Foundation Testbed contributors (@foundation)
+version_added: 0.2.0
+seealso:
+  - module: foundation.testbed.power
+  - module: foundation.testbed.container_lab
+"""
+
+EXAMPLES = r"""
+- name: Have a node off from the tenth to the thirtieth second of a run
+  foundation.testbed.container_power:
+    testbed_id: local
+    run: "{{ run }}"
+    start_wall_ns: "{{ start_wall_ns }}"
+    records: "{{ folder }}/nodes"
+    faults:
+      - {id: power-1, node: n1, action: 'off', start_s: 10, end_s: 30}
+
+- name: Switch on whatever is cut, whoever cut it
+  foundation.testbed.container_power:
+    testbed_id: local
+    state: absent
+"""
+
+RETURN = r"""
+ended:
+  description: Whether the program has ended; what is missing then shows in its ledgers.
+  returned: when O(state=ended)
+  type: bool
+stopped:
+  description: Runs whose program was ended.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+started:
+  description: Nodes that were switched on.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+"""
+
+import sys
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+
+FAULT = {
+    "id": {"type": "str", "required": True},
+    "node": {"type": "str", "required": True},
+    "action": {"type": "str", "choices": list(power.ACTIONS), "required": True},
+    "start_s": {"type": "float", "required": True},
+    "end_s": {"type": "float", "required": True},
+}
+
+
+def present(module: AnsibleModule, lab: LabPaths) -> dict:
+    """Start the program of a run."""
+    params = module.params
+    strangers = sorted({fault["node"] for fault in params["faults"]} - set(lab.node_names()))
+    if strangers:
+        allowed = ", ".join(lab.node_names()) or "none, as there is no such lab on this machine"
+        module.fail_json(msg=f"faults: given the node {strangers[0]!r}; allowed: {allowed}")
+    if module.check_mode:
+        return {"changed": True}
+    keys = ("run", "testbed_id", "state_dir", "start_wall_ns", "records", "faults")
+    archive = Path(params["archive"]).read_bytes()
+    power.start(lab, {key: params[key] for key in keys}, archive, sys.executable)
+    return {"changed": True}
+
+
+def ended(module: AnsibleModule, lab: LabPaths) -> dict:
+    """Wait for the end of a run's program."""
+    if module.check_mode:
+        return {"changed": False}
+    done = power.await_end(lab, module.params["run"], module.params["timeout_s"])
+    if not done:
+        module.warn(
+            f"the power program of the run {module.params['run']} has not come to its end; "
+            "playbooks/heal.yml switches on what it may have left off"
+        )
+    return {"changed": False, "ended": done}
+
+
+def absent(module: AnsibleModule, lab: LabPaths) -> dict:
+    """Switch on whatever is cut."""
+    act = power.to_heal if module.check_mode else power.heal
+    done = act(lab, module.params["run"] or "*")
+    return {"changed": any(done.values()), **done}
+
+
+def main() -> None:
+    """Bring the power of a lab's nodes into the wanted state."""
+    module = AnsibleModule(
+        argument_spec={
+            "testbed_id": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "ended", "absent"], "default": "present"},
+            "state_dir": {"type": "path", "default": "/var/lib/foundation-testbed"},
+            "run": {"type": "str"},
+            "start_wall_ns": {"type": "int"},
+            "records": {"type": "path"},
+            "faults": {"type": "list", "elements": "dict", "options": FAULT},
+            "plan": {"type": "dict"},  # of which the action makes faults
+            "timeout_s": {"type": "float", "default": 120.0},
+            "archive": {"type": "path"},  # the program, which the action packs
+        },
+        required_if=[
+            ("state", "present", ("run", "start_wall_ns", "records", "faults")),
+            ("state", "ended", ("run",)),
+        ],
+        supports_check_mode=True,
+    )
+    lab = LabPaths(Path(module.params["state_dir"]), module.params["testbed_id"])
+    act = {"present": present, "ended": ended, "absent": absent}[module.params["state"]]
+    try:
+        module.exit_json(**act(module, lab))
+    except LabError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
