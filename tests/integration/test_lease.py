@@ -86,7 +86,7 @@ def test_the_kernel_alone_holds_the_lease(whole):
     """Rules loaded by hand, with no process of ours: they begin and end by themselves."""
     where = addresses(whole)
     now = int(float(whole.on("n1", "date +%s")))
-    text = ruleset("foundation_testbed_by_hand", [where["n3"]], now + 3, now + 8, 60000)
+    text = ruleset("foundation_testbed_by_hand", [where["n3"]], (now + 3, now + 8), 60000)
     whole.on("n1", f"nft -f - <<'E'\n{text}\nE")
     assert reaches(whole, "n1", where["n3"])
     time.sleep(max(now + 4 - time.time(), 0))
@@ -100,7 +100,7 @@ def test_a_moved_clock_cannot_prolong_it(whole):
     """The window says an hour, the set's own time-out two seconds: the time-out wins."""
     where = addresses(whole)
     now = int(float(whole.on("n1", "date +%s")))
-    text = ruleset("foundation_testbed_by_hand", [where["n3"]], now - 5, now + 3600, 4000)
+    text = ruleset("foundation_testbed_by_hand", [where["n3"]], (now - 5, now + 3600), 4000)
     whole.on("n1", f"nft -f - <<'E'\n{text}\nE")
     assert not reaches(whole, "n1", where["n3"])
     time.sleep(4.5)
