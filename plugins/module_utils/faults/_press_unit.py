@@ -1,0 +1,408 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The kinds of pressure on one unit: no descriptors are left, or the kernel kills it for want of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
+    own_limits,
+    processes,
+    service_units,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.processes import Process
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._press import NO_LIMIT, Press
+
+# Every fault that holds has its undo record here; a boot leaves none.
+MARKERS = Path("/run/foundation-testbed/pressure")
+# Percent by which the share of descriptors in use may be below its target.
+TOLERANCE = 5.0
+# Seconds in which the kernel has to kill, and between two connections that ask whether they are accepted.
+KILL_S, ASK_S, ACCEPT_S = 10.0, 1.0, 0.1
+# The score that makes a process the first victim.
+FIRST = 1000
+
+
+def records(other_than: str = "") -> list[dict[str, Any]]:
+    """Undo records of the faults of this kind that hold on this node, but for one."""
+    found = []
+    for path in sorted(MARKERS.glob("*.json")):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(dict(json.loads(path.read_text(encoding="utf-8"))))
+    return [undo for undo in found if undo["name"] != other_than]
+
+
+def not_running(unit: str) -> list[str]:
+    """Reasons why a unit has no processes to press on."""
+    if processes.of_units([unit]):
+        return []
+    return [f"unit: given {unit!r}, which has no process here; allowed: a service that runs"]
+
+
+def lowered(open_numbers: Iterable[int], target: float, soft: int) -> int:
+    """Return the limit of descriptors of which so many percent are in use: at 100, the first free one."""
+    used = set(open_numbers)
+    free = next(number for number in range(len(used) + 1) if number not in used)
+    wanted = free if target >= 100 else -(-len(used) * 100 // int(target))
+    return max(min(wanted, soft), 1)
+
+
+def share_in_use(open_numbers: Iterable[int], limit: int) -> float:
+    """Percent of the numbers below a limit that are in use; 100 is where nothing can be opened."""
+    return 100 * sum(number < limit for number in set(open_numbers)) / max(limit, 1)
+
+
+def parse_limit(limits: str) -> tuple[int, int]:
+    """Soft and hard limit of open files out of /proc/PID/limits; raises ValueError."""
+    match = re.search(r"^Max open files\s+([0-9]+)\s+([0-9]+)", limits, re.MULTILINE)
+    if not match:
+        raise ValueError("no limit of open files")
+    return int(match[1]), int(match[2])
+
+
+def parse_listeners(table: str, inodes: set[int]) -> dict[tuple[str, int], int]:
+    """Address and connections not yet accepted of each listener among some sockets, out of /proc/net/tcp."""
+    found = {}
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and int(fields[9]) in inodes:
+            address, port = fields[1].split(":")
+            # The kernel writes an address as words of the machine's own order; IPv6 ends with the IPv4 part.
+            host = socket.inet_ntoa(int(address[-8:], 16).to_bytes(4, sys.byteorder))
+            found[(host if host != "0.0.0.0" else "127.0.0.1", int(port, 16))] = int(
+                fields[4].split(":")[1], 16
+            )
+    return found
+
+
+class DescriptorPress(Press):
+    """The limit of open files of a unit's processes is lowered to what they have open."""
+
+    def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
+        super().__init__(name, program, left_s)
+        self.unit: str = program["unit"]
+        self.target = float(program["target"])
+        self.limits: list[dict[str, Any]] = []
+        self.most = 0.0
+        self.asked_s = 0.0
+        self.accepting = {"asked": 0, "not_accepted": 0}
+
+    @staticmethod
+    def capable(program: Mapping[str, Any]) -> list[str]:
+        """Whether the unit runs."""
+        missing = [] if shutil.which("prlimit") else ["resource: prlimit (util-linux) is not installed"]
+        return missing + not_running(program["unit"])
+
+    def before(self) -> dict[str, Any]:
+        """The limits as they were before any fault of ours, and as they will be."""
+        known = {
+            (each["pid"], each["start"]): each["soft"]
+            for undo in records(self.name)
+            for each in undo.get("limits", [])
+        }
+        for process in processes.of_units([self.unit]):
+            with contextlib.suppress(OSError, ValueError):
+                soft, hard = _limit(process.pid)
+                soft = known.get(process.key, soft)
+                self.limits.append(
+                    {
+                        "pid": process.pid,
+                        "start": process.start,
+                        "soft": soft,
+                        "hard": hard,
+                        "lowered": lowered(_open_numbers(process.pid), self.target, soft),
+                    }
+                )
+        return {"unit": self.unit, "limits": self.limits}
+
+    def apply(self) -> None:
+        """Lower them; raises RuntimeError where the kernel refuses."""
+        if not self.limits:
+            raise RuntimeError(f"{self.unit} has no process any more")
+        for each in self.limits:
+            process = processes.read_process(each["pid"])
+            if process is not None and process.start == each["start"]:
+                present, hard = _limit(each["pid"])
+                set_limit(each["pid"], min(each["lowered"], present), hard)
+
+    def observe(self) -> None:
+        """Look at what is in use, and ask a listener for a connection now and then."""
+        self.most = max(self.most, self._percent())
+        if time.monotonic() - self.asked_s > ASK_S:
+            self.asked_s = time.monotonic()
+            self._ask()
+
+    def _ask(self) -> None:
+        """Connect to a listener of the unit: without a descriptor it leaves the connection in the queue."""
+        own = self._own()
+        inodes = {inode for each in own for inode in _sockets(each["pid"])}
+        address = next(iter(_listeners(inodes)), None)
+        if address is None:
+            return
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=ACCEPT_S):
+            time.sleep(ACCEPT_S)
+            self.accepting["asked"] += 1
+            self.accepting["not_accepted"] += _listeners(inodes).get(address, 0) > 0
+
+    def _own(self) -> list[dict[str, Any]]:
+        """Processes that live with the limit we set, or a lower one of another fault of ours."""
+        own = []
+        for each in self.limits:
+            with contextlib.suppress(OSError, ValueError):
+                process = processes.read_process(each["pid"])
+                if process and process.start == each["start"] and _limit(each["pid"])[0] <= each["lowered"]:
+                    own.append(each)
+        return own
+
+    def _percent(self) -> float:
+        shares = [0.0]
+        for each in self._own():
+            with contextlib.suppress(OSError):
+                shares.append(share_in_use(_open_numbers(each["pid"]), each["lowered"]))
+        return round(max(shares), 1)
+
+    def evidence(self) -> dict[str, Any]:
+        """Whether the limits are ours, how much of them is in use, and whether connections are accepted."""
+        own, percent = self._own(), self._percent()
+        return {
+            "present": bool(own),
+            "effective": max(self.most, percent) >= self.target - TOLERANCE,
+            "target_percent": self.target,
+            "percent": percent,
+            "highest_percent": max(self.most, percent),
+            "processes": [{key: each[key] for key in ("pid", "soft", "lowered")} for each in own[:10]],
+            "connections": dict(self.accepting),
+        }
+
+    @staticmethod
+    def revert(undo: Mapping[str, Any]) -> None:
+        """Give back the limits, also to what our processes have begun since; others' faults keep theirs."""
+        others = [each for other in records(undo["name"]) for each in other.get("limits", [])]
+        known = {(each["pid"], each["start"]): each for each in undo["limits"]}
+        inherited = {each["lowered"]: each for each in undo["limits"]}
+        left = [process for key in known if (process := _living(*key)) is not None]
+        for process in {*left, *processes.of_units([undo["unit"]])}:
+            with contextlib.suppress(OSError, ValueError):
+                soft, hard = _limit(process.pid)
+                ours = known.get(process.key) or inherited.get(soft)
+                if ours is None:
+                    continue
+                kept = [each["lowered"] for each in others if (each["pid"], each["start"]) == process.key]
+                wanted = min([ours["soft"], hard, *kept])
+                if wanted != soft:
+                    set_limit(process.pid, wanted, hard)
+
+
+class OomPress(Press):
+    """The kernel kills the main process of a unit for want of memory."""
+
+    def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
+        super().__init__(name, program, left_s)
+        self.unit: str = program["unit"]
+        self.victim: Optional[Process] = None
+        self.kills = self.kills_after = 0
+        self.limit = own_limits.memory_limit() or 0
+        self.kill_ms: Optional[float] = None
+        self.highest = 0
+        self.own_group: Optional[Path] = None
+        self.result = ""
+
+    @staticmethod
+    def capable(program: Mapping[str, Any]) -> list[str]:
+        """Whether the unit runs, and the node has a limit, or the unit a group of its own."""
+        reasons = not_running(program["unit"])
+        if own_limits.memory_limit() is None and group_of(program["unit"]) is None:
+            reasons.append(NO_LIMIT.format("memory"))
+        if own_limits.oom_kills() is None:
+            reasons.append("resource: this node cannot see whom the kernel kills; allowed: a node that can")
+        return reasons
+
+    def before(self) -> dict[str, Any]:
+        """The victim with its score, and the unit with its limit."""
+        (state,) = service_units.show([self.unit])
+        main = processes.read_process(state.main_pid) if state.main_pid else None
+        self.victim = main or next(iter(processes.of_units([self.unit])), None)
+        self.own_group = group_of(self.unit)
+        score = _score(self.victim.pid) if self.victim else 0
+        return {
+            "unit": self.unit,
+            "was_wanted": state.wanted,
+            "victim": {"pid": self.victim.pid, "start": self.victim.start, "score": score}
+            if self.victim
+            else None,
+            "group": str(self.own_group) if self.own_group else None,
+            "group_max": (self.own_group / "memory.max").read_text().strip() if self.own_group else None,
+        }
+
+    def apply(self) -> None:
+        """Have it killed; raises RuntimeError when the kernel does not."""
+        if self.victim is None:
+            raise RuntimeError(f"{self.unit} has no process any more")
+        self.kills = own_limits.oom_kills() or 0
+        self.began_s = time.monotonic()
+        if self.own_group is not None:
+            self._squeeze(self.own_group)
+        else:
+            self._lead(self.victim)
+        if self.kill_ms is None:
+            raise RuntimeError(
+                f"the kernel has not killed {self.victim.name} ({self.victim.pid}) in {KILL_S:g} s"
+            )
+        self.kills_after = own_limits.oom_kills() or 0
+
+    def _squeeze(self, group: Path) -> None:
+        """Lower the unit's own limit below what it uses, and give it back as soon as it has been killed."""
+        limit = group / "memory.max"
+        value = limit.read_text().strip()
+        used = int((group / "memory.current").read_text())
+        self.highest = used
+        try:
+            descriptor = os.open(limit, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                os.write(descriptor, str(max(used // 4, 2**20)).encode())
+            finally:
+                os.close(descriptor)
+            self._await_kill()
+        finally:
+            with contextlib.suppress(OSError):  # the unit may be gone, and its group with it
+                limit.write_text(value)
+
+    def _lead(self, victim: Process) -> None:
+        """Make it the first victim, and use the node's memory up."""
+        set_score(victim, FIRST)
+        job = {"resource": "oom", "pid": victim.pid, "bytes": self.limit + 2**26, "left_s": KILL_S}
+        self.child = _load.Child(self.name, job)
+        try:
+            self._await_kill()
+        finally:
+            self.child.end()
+            self.highest = max(self.highest, own_limits.memory_used() or 0)
+
+    def _await_kill(self) -> None:
+        """Wait until the victim is gone and the kernel has counted it."""
+        while self.victim is not None and time.monotonic() < self.began_s + KILL_S:
+            if self.child is not None:
+                self.highest = max(self.highest, own_limits.memory_used() or 0)
+            if not processes.lives(self.victim) and (own_limits.oom_kills() or 0) > self.kills:
+                self.kill_ms = round((time.monotonic() - self.began_s) * 1000, 1)
+                return
+            time.sleep(0.01)
+
+    def evidence(self) -> dict[str, Any]:
+        """That the victim is gone, and the kernel's own count."""
+        gone = self.victim is not None and not processes.lives(self.victim)
+        killed = self.kills_after - self.kills
+        if not self.result:
+            shown = service_units.systemctl("show", "--property=Result", "--value", self.unit).stdout.strip()
+            self.result = shown if shown != "success" else ""
+        return {
+            "present": gone and self.kill_ms is not None,
+            "effective": gone and killed > 0,
+            "victim": self.victim.shown() if self.victim else None,
+            "killed_by_kernel": killed,
+            "kill_ms": self.kill_ms,
+            "used_highest": self.highest,
+            "limit": self.limit,
+            "unit_result": self.result,
+            "mechanism": "the unit's own limit" if self.own_group else "the node's limit, the unit first",
+        }
+
+    @staticmethod
+    def revert(undo: Mapping[str, Any]) -> None:
+        """Give back score and limit, and have the unit run again."""
+        _load.kill_marked(undo["name"])
+        victim = undo["victim"]
+        process = _living(victim["pid"], victim["start"]) if victim else None
+        if process is not None:
+            set_score(process, victim["score"])
+        if undo["group"] is not None:
+            with contextlib.suppress(OSError):
+                limit = Path(undo["group"]) / "memory.max"
+                if limit.read_text().strip() != undo["group_max"]:
+                    limit.write_text(undo["group_max"])
+        (state,) = service_units.show([undo["unit"]])
+        if undo["was_wanted"] and not state.wanted:
+            service_units.systemctl("reset-failed", undo["unit"])
+            service_units.start([undo["unit"]])
+
+
+def group_of(unit: str) -> Optional[Path]:
+    """The group of a unit that has a limit of memory of its own, which we may write; None for none."""
+    below = (
+        service_units.systemctl("show", "--property=ControlGroup", "--value", unit).stdout.strip().lstrip("/")
+    )
+    place = own_limits.unified()
+    group = place / below if place is not None and below else None
+    return group if group is not None and os.access(group / "memory.max", os.W_OK) else None
+
+
+def set_limit(pid: int, soft: int, hard: int) -> None:
+    """Set a process's limit of open files, as its own user, which needs no CAP_SYS_RESOURCE."""
+    status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    done = subprocess.run(
+        ["prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        user=own_limits.key_of(status, "Uid"),
+        group=own_limits.key_of(status, "Gid"),
+        extra_groups=[],
+    )
+    if done.returncode != 0 and Path(f"/proc/{pid}").exists():
+        raise RuntimeError(f"prlimit: {done.stderr.strip()}")
+
+
+def set_score(process: Process, score: int) -> None:
+    """Set how soon the kernel kills a process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(score), encoding="ascii")
+
+
+def _score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text(encoding="ascii"))
+
+
+def _living(pid: int, start: int) -> Optional[Process]:
+    process = processes.read_process(pid)
+    return process if process is not None and process.start == start else None
+
+
+def _limit(pid: int) -> tuple[int, int]:
+    return parse_limit(Path(f"/proc/{pid}/limits").read_text(encoding="ascii"))
+
+
+def _open_numbers(pid: int) -> list[int]:
+    return [int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def _sockets(pid: int) -> set[int]:
+    """Inodes of the sockets that a process has open."""
+    found = set()
+    for number in _open_numbers(pid):
+        with contextlib.suppress(OSError):
+            match = re.fullmatch(r"socket:\[([0-9]+)\]", str(Path(f"/proc/{pid}/fd/{number}").readlink()))
+            if match:
+                found.add(int(match[1]))
+    return found
+
+
+def _listeners(inodes: set[int]) -> dict[tuple[str, int], int]:
+    found: dict[tuple[str, int], int] = {}
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            found.update(parse_listeners(Path(f"/proc/net/{name}").read_text(encoding="ascii"), inodes))
+    return found

@@ -1,0 +1,281 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pressure: what may be said, what is read from the kernel, how much is taken and given back."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits, processes
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _load,
+    _press,
+    _press_unit,
+    pressure,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+CLUSTER = ClusterView(
+    testbed_id="t",
+    nodes={"n1": "10.0.0.1", "n2": "10.0.0.2"},
+    observers={},
+    systems={"n1": ["etcd"]},
+    workloads={},
+    units={"etcd": ["etcd.service", "other.service"]},
+    data_paths={"etcd": ["/data"]},
+)
+NUMBERS = st.sets(st.integers(0, 500), max_size=200)
+
+
+def wrong(**given_):
+    params, problems = read_parameters(pressure.FAULT.parameters, given_)
+    return problems or list(pressure.FAULT.problems(params))
+
+
+def plan(*nodes, **given_):
+    params, problems = read_parameters(pressure.FAULT.parameters, given_)
+    assert not problems
+    return pressure.FAULT.plan(params, Targets(nodes, CLUSTER, random.Random(0)))
+
+
+def test_what_is_not_said_is_the_nodes_own():
+    assert plan("n1", "n2", resource="io") == {
+        "n1": {"resource": "io", "target": 100.0, "rate": 32 * 2**20, "path": "/data"},
+        "n2": {"resource": "io", "target": 100.0, "rate": 32 * 2**20, "path": "/var/lib"},
+    }
+    assert plan("n1", resource="oom") == {"n1": {"resource": "oom", "unit": "etcd.service"}}
+    assert plan("n2", resource="pids") == {"n2": {"resource": "pids", "left": 16}}
+    assert plan("n2", resource="cpu", target="80", workers=2) == {
+        "n2": {"resource": "cpu", "target": 80.0, "workers": 2}
+    }
+    with pytest.raises(ValueError, match=r"^unit: given none, and no system with units runs on n2"):
+        plan("n2", resource="descriptors")
+
+
+@pytest.mark.parametrize(
+    ("given_", "key"),
+    [({}, "resource"), ({"resource": "disk"}, "resource"), ({"resource": "memory"}, "target"),
+     ({"resource": "memory", "target": 99}, "target"), ({"resource": "cpu", "left": 8}, "left"),
+     ({"resource": "pids", "left": 3}, "left"), ({"resource": "oom", "target": 50}, "target"),
+     ({"resource": "oom", "unit": "sshd"}, "unit"), ({"resource": "io", "rate": "fast"}, "rate"),
+     ({"resource": "pids", "workers": 2}, "workers")],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_names_the_key(given_, key):
+    assert [problem.split(":")[0] for problem in wrong(**given_)] == [key]
+
+
+@pytest.mark.parametrize("resource", ["cpu", "io", "pids", "descriptors", "oom"])
+def test_a_resource_alone_is_enough(resource):
+    assert wrong(resource=resource) == []
+    assert resource in pressure.PRESSES
+
+
+MOUNTS = """\
+tmpfs /sys/fs/cgroup tmpfs ro 0 0
+cgroup /sys/fs/cgroup/memory cgroup ro,nosuid,memory 0 0
+cgroup /sys/fs/cgroup/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
+"""
+
+
+def test_groups_are_found_where_they_are_mounted():
+    assert own_limits.parse_groups(MOUNTS) == {
+        "memory": Path("/sys/fs/cgroup/memory"),
+        "cpu": Path("/sys/fs/cgroup/cpu,cpuacct"),
+        "cpuacct": Path("/sys/fs/cgroup/cpu,cpuacct"),
+        "unified": Path("/sys/fs/cgroup/unified"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [("536870912\n", 536870912), ("max\n", None), ("9223372036854771712\n", None), (None, None), ("", None)],
+)
+def test_a_limit_that_is_none_is_told_from_one(text, limit):
+    assert own_limits.limit_of(text) == limit
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "cpus"),
+    [("150000", "100000\n", 1.5), ("-1\n", "100000", None), ("max", "100000", None), ("1", None, None)],
+)
+def test_a_quota_of_processors(quota, period, cpus):
+    assert own_limits.quota_of(quota, period) == cpus
+
+
+def test_a_key_is_a_whole_word():
+    text = "inactive_file 5\ntotal_inactive_file 7\noom_kill_disable 0\noom_kill 3\n"
+    assert own_limits.key_of(text, "inactive_file") == 5
+    assert own_limits.key_of(text, "oom_kill") == 3
+    assert own_limits.key_of("MemTotal:       24 kB", "MemTotal") == 24
+    assert own_limits.key_of(None, "x") is None
+
+
+@pytest.fixture
+def node(tmp_path, monkeypatch):
+    """A container whose groups are the files of a folder."""
+    monkeypatch.setattr(own_limits, "in_container", lambda: True)
+    monkeypatch.setattr(own_limits, "TOLD", tmp_path / "limits.json")
+    monkeypatch.setattr(own_limits, "_groups", lambda: {"memory": tmp_path, "unified": tmp_path / "v2"})
+    return tmp_path
+
+
+def test_a_container_without_a_limit_has_none_and_refuses(node):
+    (node / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert own_limits.memory_limit() is None
+    assert own_limits.cpu_limit() is None
+    assert own_limits.pids_limit() is None
+    for press, program in (
+        (_press.MemoryPress, {"target": 90}),
+        (_press.CpuPress, {"target": 90}),
+        (_press.PidsPress, {"left": 16}),
+    ):
+        assert "the host would be endangered" in press.capable(program)[-1]
+
+
+def test_a_container_knows_what_its_provider_told_it(node):
+    (node / "limits.json").write_text('{"memory_bytes": 1000, "cpus": 0.5, "pids": 64}')
+    assert (own_limits.memory_limit(), own_limits.cpu_limit(), own_limits.pids_limit()) == (1000, 0.5, 64)
+
+
+def test_cache_that_the_kernel_takes_back_is_not_used(node):
+    (node / "memory.limit_in_bytes").write_text("1000\n")
+    (node / "memory.usage_in_bytes").write_text("700\n")
+    (node / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 200\n")
+    assert own_limits.memory_limit() == 1000
+    assert own_limits.memory_used() == 500
+
+
+@given(st.integers(0, 64), st.lists(st.integers(0, 64), max_size=6))
+def test_memory_is_held_at_the_target_while_others_breathe(target, others):
+    memory = _load.Memory()
+    memory.filling = b"."  # pages that nobody has written cost nothing
+    for other in others:
+        memory.to(target * _load.PIECE, lambda other=other: memory.held + other * _load.PIECE)
+        assert memory.held == max(target - other, 0) * _load.PIECE
+
+
+@given(st.floats(0.1, 4), st.lists(st.tuples(st.floats(0.001, 1), st.floats(0, 4)), max_size=50))
+def test_a_pace_never_allows_more_than_the_target_and_a_moments_worth(processors, looks):
+    pace, seconds, used = _load.Pace(processors), 0.0, 0.0
+    for span, busy in looks:
+        worked = 0.0 if pace.allowed_s < 0 else span * busy
+        seconds, used = seconds + span, used + worked
+        if not pace.ahead(span, worked):
+            assert used <= processors * seconds + 1e-6
+
+
+@given(st.floats(0.01, 1), st.integers(1, 2**30), st.floats(0, 100), st.integers(0, 2**34))
+def test_a_disk_worker_keeps_to_its_share_and_its_rate(share, rate, busy_s, written):
+    due = _load.due_s(busy_s, written, share, rate)
+    assert busy_s <= due * share * (1 + 1e-9)
+    assert written <= due * rate * (1 + 1e-9)
+
+
+@given(NUMBERS, st.integers(1, 1024))
+def test_at_a_hundred_percent_nothing_more_can_be_opened(numbers, soft):
+    limit = _press_unit.lowered(numbers, 100, soft)
+    assert 1 <= limit <= max(soft, 1)
+    if 0 in numbers and limit < soft:
+        assert _press_unit.share_in_use(numbers, limit) == 100
+        assert limit not in numbers
+
+
+@given(st.integers(1, 500), st.integers(1, 99))
+def test_below_a_hundred_percent_so_many_are_in_use(count, target):
+    limit = _press_unit.lowered(range(count), target, 10**6)
+    assert _press_unit.share_in_use(range(count), limit) == pytest.approx(target, abs=100 / limit + 1e-6)
+
+
+def test_limits_and_listeners_are_read_as_the_kernel_writes_them():
+    limits = "Max stack size  8388608  unlimited  bytes\nMax open files      1024      20000    files\n"
+    assert _press_unit.parse_limit(limits) == (1024, 20000)
+    with pytest.raises(ValueError, match="no limit"):
+        _press_unit.parse_limit("")
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0B174D0A:094B 00000000:0000 0A 00000000:00000003 00:00000000 00000000   101        0 4711 1\n"
+        "   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12 1\n"
+        "   2: 0B174D0A:094B 0C174D0A:1000 01 00000000:00000000 00:00000000 00000000   101        0 4712 1\n"
+    )
+    assert _press_unit.parse_listeners(table, {4711, 4712}) == {("10.77.23.11", 2379): 3}
+    assert _press_unit.parse_listeners(table, {12}) == {("127.0.0.1", 22): 0}
+
+
+def test_a_process_is_found_by_its_mark_and_ended():
+    assert _load.mark_in(b"A=1\0FOUNDATION_TESTBED_PRESSURE=r.f\0B=2") == "r.f"
+    assert _load.mark_in(b"XFOUNDATION_TESTBED_PRESSURE=r.f") == ""
+    name = f"test-{os.getpid()}"
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={_load.MARK: name})
+    try:
+        assert list(_load.marked(name)) == [child.pid]
+        _load.kill_marked(name)
+        assert child.wait(timeout=5) == -9
+        assert _load.marked(name) == {}
+        _load.kill_marked(name)
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_child_says_what_it_holds_and_ends_with_its_lease(tmp_path):
+    job = {"resource": "io", "workers": 2, "share": 1.0, "rate": 2**20, "path": str(tmp_path), "left_s": 3.0}
+    child = _load.Child(f"test-io-{os.getpid()}", job)
+    try:
+        child.await_word()
+        deadline = time.monotonic() + 20
+        while not any(word["written"] for word in child.listen().values()):
+            assert time.monotonic() < deadline, "a worker says what it has written"
+            time.sleep(0.05)
+        assert list(tmp_path.iterdir()) == []
+        child.process.wait(timeout=20)
+        assert not child.alive
+    finally:
+        child.end()
+
+
+def test_a_child_that_cannot_says_why(tmp_path):
+    job = {
+        "resource": "io",
+        "workers": 1,
+        "share": 1.0,
+        "rate": 1,
+        "path": str(tmp_path / "none"),
+        "left_s": 5,
+    }
+    child = _load.Child(f"test-none-{os.getpid()}", job)
+    with pytest.raises(RuntimeError, match="No such file"):
+        child.await_word()
+    child.end()
+
+
+def test_a_limit_of_a_running_process_is_lowered_and_given_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(_press_unit, "MARKERS", tmp_path)
+    ready = [sys.executable, "-c", "print('up', flush=True); input()"]
+    child = subprocess.Popen(ready, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == b"up\n"
+        process = processes.read_process(child.pid)
+        monkeypatch.setattr(processes, "of_units", lambda units: [process])
+        soft, _ = _press_unit._limit(child.pid)
+        press = _press_unit.DescriptorPress("r.f", {"unit": "u.service", "target": 100}, 5.0)
+        undo = {"name": "r.f", **press.before()}
+        press.apply()
+        assert _press_unit._limit(child.pid)[0] == undo["limits"][0]["lowered"] < soft
+        assert press.evidence()["present"] and press.evidence()["effective"]
+        press.revert(undo)
+        assert _press_unit._limit(child.pid)[0] == soft
+        assert not press.evidence()["present"]
+        press.revert(undo)
+    finally:
+        child.kill()
+        child.communicate()
