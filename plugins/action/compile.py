@@ -16,7 +16,11 @@ from ansible.utils.display import Display
 from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import agent_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import cluster_view
-from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
+    asked_of,
+    compile_plan,
+    plan_text,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import overview
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
@@ -40,7 +44,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
         Display().display(overview(plan))
         result.update(
-            plan=plan, systems=cluster.systems, agent_sha256=sha256(agent_archive()).hexdigest(), changed=True
+            plan=plan,
+            systems=cluster.systems,
+            faults={host: asked_of(plan, host) for host in [*cluster.nodes, *cluster.observers]},
+            agent_sha256=sha256(agent_archive()).hexdigest(),
+            changed=True,
         )
         if self._task.check_mode:
             return result

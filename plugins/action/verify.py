@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,26 +33,44 @@ class ActionModule(ActionBase):
             return {**result, "changed": False, "msg": "no node runs a system: there is nothing to verify"}
         folders = [known_systems()[name] / "tests" for name in options["systems"]]
         junit = Path(options["junit_dir"]) / "verify.xml"
-        done = subprocess.run(
-            verify_command(folders, options["inventory"][0], junit),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-        Display().display(done.stdout.rstrip())
-        if done.returncode != 0:
+        junit.unlink(missing_ok=True)
+        complaint = complaint_of(verify_command(folders, junit), checks_environment(options["inventory"]))
+        if complaint:
+            names = ", ".join(options["systems"])
             return {
                 **result,
                 "failed": True,
                 "junit": str(junit),
                 "testbed_exit": int(ExitStatus.CLUSTER_NOT_HEALTHY),
-                "msg": f"the cluster is not healthy: {_last_line(done)}",
+                "msg": f"the cluster is not healthy: the checks of {names} {complaint}",
             }
         return {**result, "changed": False, "junit": str(junit)}
 
 
-def verify_command(folders: list[Path], inventory: str, junit: Path) -> list[str]:
+def complaint_of(command: list[str], environment: dict[str, str]) -> str:
+    """Run the checks and show what they say; returns what is wrong, nothing when all of them passed."""
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not end within {TIMEOUT_S:g} s"
+    Display().display(done.stdout.rstrip())
+    return f"say: {_last_line(done)}" if done.returncode != 0 else ""
+
+
+def checks_environment(sources: list[str]) -> dict[str, str]:
+    """Return the environment in which the checks find this inventory, and the Ansible that runs them.
+
+    Testinfra's own option takes one source alone. A list of hosts (`-i n7,n8`) gives no system any host,
+    and its commas mean something else here.
+    """
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    inventory = ",".join(source for source in sources if "," not in source)
+    return {**os.environ, "PATH": path, "ANSIBLE_INVENTORY": inventory}
+
+
+def verify_command(folders: list[Path], junit: Path) -> list[str]:
     """Return the pytest command; pytest-ansible, where installed, cannot be loaded beside testinfra."""
     return [
         sys.executable,
@@ -67,7 +86,6 @@ def verify_command(folders: list[Path], inventory: str, junit: Path) -> list[str
         "/dev/null",
         "--rootdir",
         str(folders[0].parent),
-        f"--ansible-inventory={inventory}",
         f"--junit-xml={junit}",
         *map(str, folders),
     ]

@@ -67,7 +67,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import RUNS, STATE, run_dir
 
 KEEP_RUNS = 5
@@ -110,22 +110,16 @@ def forget_old_runs() -> None:
 
 def main() -> None:
     """Pack the records of one run."""
-    module = AnsibleModule(
-        argument_spec={
-            "testbed_id": {"type": "str", "required": True},
+    module = enrolled_module(
+        {
             "run": {"type": "str", "required": True},
             "dest": {"type": "path", "required": True},
             "units": {"type": "list", "elements": "str", "default": []},
             "log_paths": {"type": "list", "elements": "str", "default": []},
             "since_wall_ns": {"type": "int", "default": 0},
             "patience_s": {"type": "float", "default": 20.0},
-        },
-        supports_check_mode=True,
+        }
     )
-    try:
-        require(module.params["testbed_id"])
-    except NotEnrolled as error:
-        module.fail_json(msg=str(error))
     folder = run_dir(module.params["run"])
     if not folder.is_dir():
         module.fail_json(

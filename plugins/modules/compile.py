@@ -58,6 +58,10 @@ systems:
   returned: success
   type: dict
   sample: {n1: [etcd], n2: [etcd]}
+faults:
+  description: What each host is asked before the run whether it can, by host.
+  returned: success
+  type: dict
 agent_sha256:
   description: Checksum of the agent that this controller would install.
   returned: success

@@ -39,22 +39,15 @@ swept:
 
 import json
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
 def main() -> None:
     """Heal one node."""
-    module = AnsibleModule(
-        argument_spec={"testbed_id": {"type": "str", "required": True}}, supports_check_mode=True
-    )
-    try:
-        require(module.params["testbed_id"])
-    except NotEnrolled as error:
-        module.fail_json(msg=str(error))
-    verb = ["heal", "--check"] if module.check_mode else ["heal"]
-    status, output, errors = module.run_command(["python3", str(AGENT), *verb])
+    module = enrolled_module({})
+    verb = "to-heal" if module.check_mode else "heal"
+    status, output, errors = module.run_command(["python3", str(AGENT), verb])
     if status != 0:
         module.fail_json(msg=f"the agent cannot heal: {errors.strip()[-500:]}")
     done = json.loads(output)

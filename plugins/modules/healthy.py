@@ -40,25 +40,18 @@ health:
 import json
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
 def main() -> None:
     """Ask until it is healthy."""
-    module = AnsibleModule(
-        argument_spec={
-            "testbed_id": {"type": "str", "required": True},
+    module = enrolled_module(
+        {
             "system": {"type": "str", "required": True},
             "timeout_s": {"type": "float", "default": 60.0},
-        },
-        supports_check_mode=True,
+        }
     )
-    try:
-        require(module.params["testbed_id"])
-    except NotEnrolled as error:
-        module.fail_json(msg=str(error))
     deadline = time.monotonic() + module.params["timeout_s"]
     while True:
         status, output, errors = module.run_command(

@@ -23,9 +23,9 @@ options:
     elements: str
     default: []
   faults:
-    description: Kinds of fault that the run will ask of this node.
+    description: This node's faults in the plan, each with C(id), C(type) and C(node), its program.
     type: list
-    elements: str
+    elements: dict
     default: []
 """
 
@@ -35,12 +35,20 @@ EXAMPLES = r"""
     testbed_id: local
     agent_sha256: "{{ agent_sha256 }}"
     systems: [etcd]
-    faults: [partition]
+    faults:
+      - id: slow
+        type: link
+        node: {delay: 0.05, peers: {n2: 10.77.0.12}}
 """
 
 RETURN = r"""
 blockers:
   description: Reasons of the testbed's own not to run on this node.
+  returned: success
+  type: list
+  elements: str
+incapable:
+  description: Faults that this node cannot do, each with the reason.
   returned: success
   type: list
   elements: str
@@ -65,26 +73,19 @@ wall_ns:
 
 import json
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
 def main() -> None:
     """Ask the agent."""
-    module = AnsibleModule(
-        argument_spec={
-            "testbed_id": {"type": "str", "required": True},
+    module = enrolled_module(
+        {
             "agent_sha256": {"type": "str", "required": True},
             "systems": {"type": "list", "elements": "str", "default": []},
-            "faults": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
+            "faults": {"type": "list", "elements": "dict", "default": []},
+        }
     )
-    try:
-        require(module.params["testbed_id"])
-    except NotEnrolled as error:
-        module.fail_json(msg=str(error))
     status, output, errors = module.run_command(
         [
             "python3",

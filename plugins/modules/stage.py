@@ -44,37 +44,10 @@ ahead_s:
 import json
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment import NotEnrolled, require
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, run_dir, unit_name
-
-# A unit that outlives its plan by more than this is ended, and takes back what it applied.
-SLACK_S = 120
-
-
-def unit_command(run: str, lifetime_s: float) -> list:
-    """Return the command that starts the agent of a run in a unit of its own."""
-    agent = f"/usr/bin/python3 {AGENT}"
-    properties = {
-        "ExecStopPost": f"{agent} revert {run}",
-        "KillMode": "control-group",
-        "Nice": "-10",
-        "RuntimeMaxSec": str(int(lifetime_s)),
-        "TimeoutStopSec": "20",
-        "WorkingDirectory": str(run_dir(run)),
-    }
-    return [
-        "systemd-run",
-        "--quiet",
-        f"--unit={unit_name(run)}",
-        "--collect",
-        *(f"--property={name}={value}" for name, value in properties.items()),
-        "/usr/bin/python3",
-        str(AGENT),
-        "run",
-        str(run_dir(run)),
-    ]
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import run_dir
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.unit import unit_command
 
 
 def armed(folder, timeout_s: float) -> dict:
@@ -89,27 +62,19 @@ def armed(folder, timeout_s: float) -> dict:
 
 def main() -> None:
     """Stage one node."""
-    module = AnsibleModule(
-        argument_spec={
-            "testbed_id": {"type": "str", "required": True},
+    module = enrolled_module(
+        {
             "program": {"type": "dict", "required": True},
             "armed_timeout_s": {"type": "float", "default": 10.0},
-        },
-        supports_check_mode=True,
+        }
     )
     program = module.params["program"]
-    try:
-        require(module.params["testbed_id"])
-    except NotEnrolled as error:
-        module.fail_json(msg=str(error))
     if module.check_mode:
         module.exit_json(changed=True, armed=False)
     folder = run_dir(program["run"])
     folder.mkdir(parents=True)
     write_json(folder / "program.json", program)
-    final_read_s = max([part["final_read_timeout_s"] for part in program["load"]], default=0)
-    lifetime_s = program["start_wall_ns"] / 1e9 - time.time() + program["duration_s"] + final_read_s + SLACK_S
-    status, _output, errors = module.run_command(unit_command(program["run"], lifetime_s))
+    status, _output, errors = module.run_command(unit_command(program))
     if status != 0:
         module.fail_json(msg=f"the agent cannot be started: {errors.strip()}")
     answer = armed(folder, module.params["armed_timeout_s"])

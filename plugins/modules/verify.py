@@ -10,7 +10,7 @@ short_description: Whether every system of the cluster is healthy
 description:
   - Runs the testinfra checks that each system keeps in the folder C(tests) of its role, and shows what they
     say.
-  - The task fails when one check does.
+  - The task fails when one check does, and when they do not end within ten minutes.
 version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 attributes:
@@ -27,7 +27,7 @@ options:
     elements: str
     required: true
   inventory:
-    description: Sources of the inventory. The first one is handed to testinfra.
+    description: Sources of the inventory, which are handed on to testinfra.
     type: list
     elements: path
     required: true

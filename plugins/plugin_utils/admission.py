@@ -38,6 +38,8 @@ def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str
         else:
             for reason in answer["blockers"]:
                 admission.refuse(f"{host} cannot run: {reason}", ExitStatus.TESTBED_FAILED)
+            for reason in answer["incapable"]:
+                admission.refuse(f"{host} cannot do {reason}", ExitStatus.BAD_INPUT)
             for reason in answer["unhealthy"]:
                 admission.refuse(
                     f"{host} was not healthy before the run: {reason}", ExitStatus.CLUSTER_NOT_HEALTHY

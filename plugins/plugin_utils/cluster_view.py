@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import ClusterView
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
@@ -25,10 +25,39 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         )
     systems = {name: list(hostvars[name]["testbed_applications"]) for name in nodes}
     used = sorted({system for names in systems.values() for system in names})
+    descriptions = {system: read_system(system) for system in used}
+    first = hostvars[nodes[0]]
     return ClusterView(
-        testbed_id=str(hostvars[nodes[0]]["testbed_id"]),
+        testbed_id=str(first["testbed_id"]),
         nodes={name: str(hostvars[name]["testbed_address"]) for name in nodes},
         observers={name: str(hostvars[name]["testbed_address"]) for name in observers},
         systems=systems,
-        workloads={system: read_system(system).workloads for system in used},
+        workloads={system: description.workloads for system, description in descriptions.items()},
+        units={system: description.units for system, description in descriptions.items()},
+        states={system: description.states for system, description in descriptions.items()},
+        data_paths={system: description.data_paths for system, description in descriptions.items()},
+        provider={name: str(hostvars[name]["testbed_provider"]) for name in nodes},
+        management=[str(first["testbed_gateway"])],
+        max_down=int(first["testbed_partition_tolerance"]),
+    )
+
+
+def loose_view(task_vars: Mapping[str, Any]) -> ClusterView:
+    """Build a view for one fault in anybody's playbook: of a testbed's inventory, or of any other.
+
+    Without the testbed's variables the nodes are the group `nodes`, or else the hosts of the play, known by
+    their connection's address.
+    """
+    groups, hostvars = task_vars["groups"], task_vars["hostvars"]
+    nodes = groups.get("nodes") or list(task_vars["ansible_play_hosts"])
+    if groups.get("observers") and all("testbed_gateway" in hostvars[name] for name in nodes):
+        return cluster_view(task_vars)
+    return ClusterView(
+        testbed_id=str(task_vars.get("testbed_id", "")),
+        nodes={name: str(hostvars[name].get("ansible_host", name)) for name in nodes},
+        observers={},
+        systems={name: list(hostvars[name].get("testbed_applications", [])) for name in nodes},
+        workloads={},
+        provider={name: str(hostvars[name].get("testbed_provider", "baremetal")) for name in nodes},
+        max_down=(len(nodes) - 1) // 2,
     )

@@ -4,39 +4,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import compile_faults, sub_seed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
     ClientGroup,
-    PartitionCondition,
     Scenario,
     threshold,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, not_allowed
-
-PROBE_PORT = 7391
-
-
-@dataclass(frozen=True)
-class ClusterView:
-    """What the compiler must know of a cluster; addresses by name, in the inventory's order."""
-
-    testbed_id: str
-    nodes: dict[str, str]
-    observers: dict[str, str]
-    systems: dict[str, list[str]]
-    workloads: dict[str, list[str]]
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 
 def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> dict[str, Any]:
     """Return the plan (docs/records.md); raises InputError, a line for each thing the cluster cannot give."""
-    problems = [f"{scenario_id}.yml: {problem}" for problem in _misfits(scenario, cluster)]
+    faults, wrong = compile_faults(scenario, cluster)
+    problems = [f"{scenario_id}.yml: {problem}" for problem in [*_misfits(scenario, cluster), *wrong]]
     if problems:
         raise InputError(problems)
     return {
@@ -52,7 +40,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "testbed_id": cluster.testbed_id,
         "nodes": [{"name": name, "address": address} for name, address in cluster.nodes.items()],
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
-        "faults": [_partition(i, condition, cluster) for i, condition in enumerate(scenario.conditions, 1)],
+        "faults": faults,
         "load": _load(scenario, cluster),
         "criteria": [
             {"name": name, "threshold": threshold(name, given), "comparison": CRITERIA[name].comparison}
@@ -79,25 +67,39 @@ def node_programs(
         "testbed_id": plan["testbed_id"],
         "start_wall_ns": start_wall_ns,
         "duration_s": plan["duration_s"],
-        "probe_port": PROBE_PORT,
     }
     programs = {}
     for host in [*plan["nodes"], *plan["observers"]]:
         name = host["name"]
-        faults = [
-            {**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": fault["nodes"][name]}
-            for fault in plan["faults"]
-            if name in fault["nodes"]
-        ]
         programs[name] = {
             **common,
             "node": name,
             "systems": systems.get(name, []),
-            "faults": faults,
+            "faults": faults_of(plan, name),
             # Keys of a run are its own: a cluster that stands still holds those of the run before.
             "load": [{**part, "namespace": f"{run}/"} for part in plan["load"] if part["observer"] == name],
         }
     return programs
+
+
+def faults_of(plan: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return one host's faults of a plan: what they share, and as `node` its own program."""
+    own = ("nodes", "power", "targets", "params")
+    return [
+        {**{key: value for key, value in fault.items() if key not in own}, "node": fault["nodes"][name]}
+        for fault in plan["faults"]
+        if name in fault["nodes"]
+    ]
+
+
+def asked_of(plan: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return what a host is asked before a run whether it can: id, type and program of its faults."""
+    return [
+        {"id": fault["id"], "type": fault["type"], "node": programs[name]}
+        for fault in plan["faults"]
+        for programs in (fault["nodes"], fault.get("power", {}))
+        if name in programs
+    ]
 
 
 def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
@@ -110,47 +112,12 @@ def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
     for i, group in enumerate(scenario.workload.clients):
         if group.to not in ("each", "any") and group.to not in runs_system:
             yield f"workload.clients[{i}].to: {not_allowed(group.to, ['each', 'any', *runs_system])}"
-    for i, condition in enumerate(scenario.conditions):
-        for name, members in condition.groups.items():
-            for member in members:
-                if member not in cluster.nodes:
-                    yield f"conditions[{i}].groups.{name}: {not_allowed(member, cluster.nodes)}"
 
 
 def _running(system: str, cluster: ClusterView) -> dict[str, str]:
     return {
         name: address for name, address in cluster.nodes.items() if system in cluster.systems.get(name, [])
     }
-
-
-def _partition(number: int, condition: PartitionCondition, cluster: ClusterView) -> dict[str, Any]:
-    sides = {name: group for group, members in condition.groups.items() for name in members}
-    addresses = {**cluster.nodes, **cluster.observers}
-    if condition.clients == "cut":  # the clients find themselves on the side of the first group
-        sides.update(dict.fromkeys(cluster.observers, next(iter(condition.groups))))
-    grudges = complete_grudge(sides)
-    return {
-        "id": condition.id or f"{condition.type}-{number}",
-        "type": "partition",
-        "start_s": int(condition.at),
-        "end_s": int(condition.at + condition.for_),
-        "targets": [name for name in cluster.nodes if name in sides],
-        "params": {"groups": condition.groups, "clients": condition.clients},
-        "nodes": {
-            name: {
-                "blocked": {peer: addresses[peer] for peer in grudges[name]},
-                "open": {
-                    peer: addresses[peer] for peer in sides if peer != name and peer not in grudges[name]
-                },
-            }
-            for name in sides
-        },
-    }
-
-
-def complete_grudge(sides: dict[str, str]) -> dict[str, list[str]]:
-    """Who drops whom: everyone everybody of another side. Symmetrical, and nobody drops itself."""
-    return {name: [peer for peer, other in sides.items() if other != side] for name, side in sides.items()}
 
 
 def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
@@ -209,8 +176,3 @@ def _clients(group: ClientGroup, endpoints: dict[str, str]) -> list[dict[str, An
         }
         for name, address in nodes.items()
     ]
-
-
-def sub_seed(seed: int, purpose: str) -> int:
-    """Return a seed of its own for each purpose, so that one more draw here moves nothing there."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:6], "big")

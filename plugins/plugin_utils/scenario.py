@@ -6,25 +6,31 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
+    not_allowed,
+    parse_duration,
+    shown,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions import (
+    Condition,
+    Duration,
+    Strict,
+    translated,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
-    not_allowed,
-    parse_duration,
+    joined,
     parse_model,
     read_yaml,
-    shown,
 )
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
-
-
-def _instant(value: object) -> float:
-    return 0.0 if value == "0s" else parse_duration(value)
 
 
 def _criterion(value: object) -> float | str:
@@ -52,16 +58,10 @@ def _plain(value: object) -> object:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Instant = Annotated[float, BeforeValidator(_instant)]
 Threshold = Annotated[float | str, BeforeValidator(_criterion)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, populate_by_name=True)
-
-
-class Mix(_Strict):
+class Mix(Strict):
     """Shares of the kinds of operation; they need not add up to one."""
 
     read: Annotated[float, Field(ge=0)] = 0.5
@@ -75,15 +75,15 @@ class Mix(_Strict):
         return self
 
 
-class ClientGroup(_Strict):
+class ClientGroup(Strict):
     """Clients that talk to one node (`to: n1`), to each its own (`to: each`), or to any (`to: any`)."""
 
     to: str
     weight: Annotated[float, Field(gt=0)] = 1.0
-    options: dict[str, Annotated[Any, BeforeValidator(_plain)]] = {}
+    options: dict[str, Annotated[Any, BeforeValidator(_plain)]] = Field(default={})
 
 
-class Workload(_Strict):
+class Workload(Strict):
     """The load: an open loop at a given rate."""
 
     type: Literal["register"] = "register"
@@ -93,10 +93,9 @@ class Workload(_Strict):
     operation_timeout: Duration = 1.0
     max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
     mix: Mix = Mix()
-    clients: Annotated[list[ClientGroup], Field(min_length=1)] = [
-        ClientGroup(to="each", weight=1.0),
-        ClientGroup(to="any", weight=5.0),
-    ]
+    clients: Annotated[list[ClientGroup], Field(min_length=1)] = Field(
+        default=[ClientGroup(to="each", weight=1.0), ClientGroup(to="any", weight=5.0)]
+    )
     final_read_timeout: Duration = 30.0
     minimum_operations: Annotated[int, Field(ge=1)] = 100
     minimum_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.9
@@ -117,33 +116,7 @@ class Workload(_Strict):
         return self
 
 
-class PartitionCondition(_Strict):
-    """Named groups that cannot reach each other for a while."""
-
-    type: Literal["partition"]
-    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,20}$")] | None = None
-    at: Instant
-    for_: Annotated[Duration, Field(alias="for")]
-    groups: Annotated[dict[str, Annotated[list[str], Field(min_length=1)]], Field(min_length=2)]
-    clients: Literal["stay", "cut"] = "stay"
-
-    @model_validator(mode="after")
-    def _sound(self) -> PartitionCondition:
-        names = [name for members in self.groups.values() for name in members]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(
-                    f"groups: given the node {name!r} {names.count(name)} times; allowed: every node once"
-                )
-        for key, value in (("at", self.at), ("for", self.for_)):
-            if value != int(value):
-                raise ValueError(
-                    f"{key}: given {value:g} s; allowed: whole seconds (the kernel compares whole seconds)"
-                )
-        return self
-
-
-class Scenario(_Strict):
+class Scenario(Strict):
     """One scenario file."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -152,17 +125,31 @@ class Scenario(_Strict):
     seed: Annotated[int, Field(ge=0)] = 1
     duration: Duration
     workload: Workload
-    conditions: list[PartitionCondition] = []
+    conditions: list[Condition] = Field(default=[])
     success_criteria: Annotated[dict[str, Threshold], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_our_words(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not isinstance(data.get("conditions"), list):
+            return data
+        try:
+            duration_s = parse_duration(data.get("duration"))
+        except ValueError:  # said by the key itself
+            return data
+        conditions = []
+        for i, entry in enumerate(data["conditions"]):
+            try:
+                conditions.append(translated(entry, duration_s))
+            except ValueError as error:
+                raise ValueError(f"conditions[{i}].{error}") from None
+        return {**data, "conditions": conditions}
 
     @model_validator(mode="after")
     def _within_duration(self) -> Scenario:
         for i, condition in enumerate(self.conditions):
-            if condition.at + condition.for_ > self.duration:
-                raise ValueError(
-                    f"conditions[{i}]: given an end at {condition.at + condition.for_:g} s; "
-                    f"allowed: at most the duration, {self.duration:g} s"
-                )
+            for problem in condition.schedule_problems(self.duration):
+                raise ValueError(joined(f"conditions[{i}]", problem))
         ids = [condition.id or f"{condition.type}-{i}" for i, condition in enumerate(self.conditions, 1)]
         for i, name in enumerate(ids):
             if name in ids[:i]:

@@ -26,6 +26,7 @@ class System(BaseModel):
     data_paths: list[str] = []
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
     workloads: list[str]
+    states: list[str] = []
 
 
 def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:

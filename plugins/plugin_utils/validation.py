@@ -4,23 +4,16 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed, shown
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
-
-_DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
-_SIZE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
-# No run lasts a year and no machine has an exbibyte: what is beyond is a slip, and would overflow later on.
-MAX_DURATION_S = 365 * 24 * 3600.0
-MAX_SIZE = float(2**60)
 
 # What pydantic calls by Python's names, in the user's words.
 _ALLOWED = {
@@ -45,42 +38,11 @@ class InputError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-def closest(word: object, allowed: Iterable[str]) -> str:
-    """Return ' (did you mean X?)' for the nearest allowed word, else nothing."""
-    near = difflib.get_close_matches(shown(word).strip("'"), list(allowed), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def not_allowed(given: object, allowed: Iterable[str]) -> str:
-    """Say what was given and what is allowed, for a choice out of words."""
-    words = sorted(allowed)
-    return f"given {shown(given)}; allowed: {', '.join(words) or 'nothing'}{closest(given, words)}"
-
-
-def parse_duration(text: object) -> float:
-    """Seconds of a text such as '500ms', '15s', '2 min'; raises ValueError saying what is allowed."""
-    allowed = "a positive number with a unit, such as 15s (units: ms, s, min, h), at most a year"
-    return _quantity(text, _DURATION_UNITS_S, MAX_DURATION_S, allowed)
-
-
-def parse_size(text: object) -> int:
-    """Bytes of a text such as '512M' or '2G'; raises ValueError saying what is allowed."""
-    allowed = "a positive number with a unit, such as 512M (units: K, M, G), at most 2^60 bytes"
-    return int(_quantity(text, _SIZE_UNITS, MAX_SIZE, allowed))
-
-
-def _quantity(text: object, units: Mapping[str, float], most: float, allowed: str) -> float:
-    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
-    value = float(match[1]) * units.get(match[2], 0) if match else 0
-    if not 0 < value <= most:
-        raise ValueError(f"given {shown(text)}; allowed: {allowed}")
-    return value
-
-
 def read_yaml(path: Path) -> Any:
     """Parsed YAML of a file; raises InputError naming the file and, where known, the line."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        data = loader.get_single_data()
     except OSError as error:
         raise InputError([f"{path}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
@@ -93,6 +55,30 @@ def read_yaml(path: Path) -> Any:
         # The library lets through whatever a value's own constructor raises: a 31st of February, !!int x.
         kind = type(error).__name__
         raise InputError([f"{path}: holds a value that cannot be read: {kind}: {_line(error)}"]) from error
+    if loader.repeated:
+        raise InputError([f"{path}:{problem}" for problem in loader.repeated])
+    return data
+
+
+class _Loader(yaml.SafeLoader):
+    """The library's safe loader, which also notes every key that a mapping holds more than once."""
+
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.repeated: list[str] = []
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Look at the keys as they stand in the file, before any merge (`<<`) is resolved."""
+        mapping = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, str], yaml.ScalarNode] = {}
+        for key in (key for key, _value in mapping.value if isinstance(key, yaml.ScalarNode)):
+            before = first.setdefault((key.tag, key.value), key)
+            if before is not key:
+                self.repeated.append(
+                    f"{key.start_mark.line + 1}: {_word(key.value)}: given again, "
+                    f"first in line {before.start_mark.line + 1}; allowed: every key once"
+                )
+        return mapping
 
 
 def parse_model(model: type[Model], data: object, source: str) -> Model:
@@ -111,7 +97,7 @@ def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
     given, context = detail["input"], detail.get("ctx", {})
     kind = detail["type"]
     if kind == "value_error":
-        return prefix + str(context["error"])
+        return f"{source}: {joined(key, str(context['error']))}"
     if kind == "extra_forbidden":
         return f"{prefix}unknown key; {not_allowed(detail['loc'][-1], _siblings(model, detail['loc']))}"
     if kind == "missing":
@@ -131,6 +117,14 @@ def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
     return f"{prefix}given {shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
 
 
+def joined(key: str, message: str) -> str:
+    """Put the keys at the beginning of a message behind the key that it is about."""
+    while inner := re.match(r"([\w.\[\]-]+): ", message):
+        key = f"{key}.{inner[1]}" if key else inner[1]
+        message = message[inner.end() :]
+    return f"{key}: {message}" if key else message
+
+
 def _line(words: object) -> str:
     return " ".join(str(words).split()) or "no more is known"
 
@@ -142,16 +136,7 @@ def _key(loc: tuple[int | str, ...]) -> str:
 
 def _word(part: str) -> str:
     """Return a key as it is, or quoted where it would not be one word on one line."""
-    return part if part.isprintable() and len(part) <= 80 else shown(part)
-
-
-def shown(value: object) -> str:
-    """Return a value as the user may recognise it, on one line and not too long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list of thousands of lists
-        text = f"a {type(value).__name__} too large to show"
-    return text if len(text) <= 80 else text[:77] + "..."
+    return part if part and part.isprintable() and len(part) <= 80 else shown(part)
 
 
 def _field_names(model: type[BaseModel]) -> str:

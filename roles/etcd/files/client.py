@@ -12,10 +12,17 @@ import asyncio
 import base64
 import http.client
 import json
+import threading
 import time
+import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 CLIENT_PORT = 2379
+PEER_TIMEOUT_S = 0.25
+"""Seconds that another member is given to tell its revision: a cut one must not hold up the question."""
+PEERS_FOR_S = 10.0
+"""Seconds for which the addresses of the other members are taken as known."""
 PATHS = ("/v3/kv/range", "/v3/kv/put", "/v3/kv/txn")
 CONNECT_SHARE = 0.8
 """Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
@@ -187,6 +194,10 @@ class Client:
             await self._session.close()
 
 
+ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
+"""What a question ends with when the member does not answer, or not as etcd does."""
+
+
 def _ask(address: str, timeout_s: float, path: str, body: str | None = None) -> dict[str, Any]:
     host, _, port = address.partition(":")
     connection = http.client.HTTPConnection(host, int(port or CLIENT_PORT), timeout=max(timeout_s, 0.05))
@@ -199,21 +210,99 @@ def _ask(address: str, timeout_s: float, path: str, body: str | None = None) -> 
 
 
 def status(address: str = "127.0.0.1", timeout_s: float = 1.0) -> dict[str, Any]:
-    """Ask a member: healthy (it reaches a quorum), leader (it leads), revision, error."""
-    said: dict[str, Any] = {"healthy": False, "leader": False, "revision": None, "error": None}
+    """Ask a member how it is.
+
+    `healthy` (it reaches a quorum), `leader` (it leads), `revision`, `term`, `lag` (revisions behind the
+    highest that any other member tells; None when none tells), `error`. The others are asked before the
+    member itself, so that what is written meanwhile does not look like a lag.
+    """
+    said: dict[str, Any] = {
+        "healthy": False,
+        "leader": False,
+        "revision": None,
+        "term": None,
+        "lag": None,
+        "error": None,
+    }
     end = time.monotonic() + timeout_s
-    try:
-        state = _ask(address, timeout_s, "/v3/maintenance/status", "{}")
-        header = state["header"]
-        said["revision"] = int(header.get("revision", 0))
-        said["leader"] = state.get("leader") == header["member_id"]
-        health = _ask(address, end - time.monotonic(), "/health")
-        said["healthy"] = health.get("health") in ("true", True)
-        if not said["healthy"]:
-            said["error"] = str(health.get("reason") or "unhealthy")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as error:
-        said["error"] = _word(error)
+    with ThreadPoolExecutor(1) as pool:
+        health = pool.submit(_health_problem, address, timeout_s)
+        try:
+            others = _revisions(_PEERS.of(address, timeout_s), min(PEER_TIMEOUT_S, timeout_s))
+            state = _ask(address, end - time.monotonic(), "/v3/maintenance/status", "{}")
+            header = state["header"]
+            said["revision"] = int(header.get("revision", 0))
+            said["leader"] = state.get("leader") == header["member_id"]
+            said["term"] = int(header.get("raft_term", 0))
+            said["lag"] = max(0, max(others) - said["revision"]) if others else None
+            said["error"] = health.result()
+            said["healthy"] = said["error"] is None
+        except ERRORS as error:
+            said["error"] = _word(error)
     return said
+
+
+def _health_problem(address: str, timeout_s: float) -> str | None:
+    try:
+        health = _ask(address, timeout_s, "/health")
+        return None if health.get("health") in ("true", True) else str(health.get("reason") or "unhealthy")
+    except ERRORS as error:
+        return _word(error)
+
+
+class _Peers:
+    """Addresses of the other members, as a member tells them; kept a while, also when it does not answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, list[str]]] = {}
+
+    def of(self, address: str, timeout_s: float) -> list[str]:
+        """Return the others' addresses; raises when the member refuses the connection and is not known."""
+        with self._lock:
+            until, peers = self._known.get(address, (0.0, []))
+        if time.monotonic() < until:
+            return peers
+        try:
+            answer = _ask(address, min(PEER_TIMEOUT_S, timeout_s), "/v3/cluster/member/list", "{}")
+            peers = peers_of(answer)
+        except ConnectionRefusedError:
+            raise
+        except ERRORS:
+            return peers
+        with self._lock:
+            self._known[address] = (time.monotonic() + PEERS_FOR_S, peers)
+        return peers
+
+
+_PEERS = _Peers()
+
+
+def peers_of(answer: dict[str, Any]) -> list[str]:
+    """Return the client address of every member but the one that answered."""
+    own = answer["header"]["member_id"]
+    urls = [
+        member["clientURLs"][0]
+        for member in answer["members"]
+        if member["ID"] != own and member.get("clientURLs")
+    ]
+    return [urllib.parse.urlsplit(url).netloc for url in urls]
+
+
+def _revisions(addresses: list[str], timeout_s: float) -> list[int]:
+    """Ask members at once for their revisions; those that do not answer in time are left out."""
+    if not addresses:
+        return []
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        answers = list(pool.map(lambda address: _revision(address, timeout_s), addresses))
+    return [revision for revision in answers if revision is not None]
+
+
+def _revision(address: str, timeout_s: float) -> int | None:
+    try:
+        return int(_ask(address, timeout_s, "/v3/maintenance/status", "{}")["header"].get("revision", 0))
+    except ERRORS:
+        return None
 
 
 def _word(error: Exception) -> str:

@@ -7,12 +7,15 @@ import base64
 import http.server
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import load_client
 
-etcd = load_client(Path(__file__).parents[3] / "roles/etcd/files/client.py")
+FOLDER = Path(__file__).parents[3] / "roles/etcd"
+etcd = load_client(FOLDER / "files/client.py")
 
 NOT_PROPOSED = [
     ("etcdserver: no leader", "no-leader"),
@@ -115,49 +118,126 @@ def test_requests():
         etcd.request_of("append", "k", 1, False)
 
 
+class Member:
+    """A member that answers questions as etcd 3.4 does; `revision` None leaves them open."""
+
+    def __init__(self, member_id, revision):
+        self.member_id, self.revision, self.health, self.asked = member_id, revision, "true", []
+        self.others = []
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.server.daemon_threads = True
+        self.ending = threading.Event()
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, path):
+        self.asked.append(path)
+        header = {"member_id": self.member_id, "revision": str(self.revision), "raft_term": "3"}
+        everyone = [(self.member_id, "http://192.0.2.1:2379"), *self.others]
+        return {
+            "/version": {"etcdserver": "3.4.23"},
+            "/health": {"health": self.health},
+            "/v3/maintenance/status": {"header": header, "leader": "9"},
+            "/v3/cluster/member/list": {
+                "header": header,
+                "members": [
+                    {"ID": found, **({"clientURLs": [url]} if url else {})} for found, url in everyone
+                ],
+            },
+        }[path]
+
+    def handler(member):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                data = json.dumps(member.answer(self.path)).encode()
+                if member.revision is None:
+                    member.ending.wait(5)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def close(self):
+        self.ending.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
 @pytest.fixture
-def member():
-    """A member that leads, answers its questions, and is healthy or not."""
+def cluster(monkeypatch):
+    """Make members by revision; the first leads, is asked, and knows the others."""
+    made = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        health = "true"
+    def make(*revisions):
+        for number, revision in enumerate(revisions):
+            made.append(Member(str(9 - number), revision))
+        made[0].others = [(member.member_id, f"http://{member.address}") for member in made[1:]]
+        return made
 
-        def do_GET(self):
-            health = {"health": self.health}
-            self.reply({"etcdserver": "3.4.23"} if self.path == "/version" else health)
-
-        def do_POST(self):
-            self.reply({"header": {"member_id": "9", "revision": "7"}, "leader": "9"})
-
-        def reply(self, answer):
-            data = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}", Handler
-    server.shutdown()
-    server.server_close()
+    monkeypatch.setattr(etcd, "_PEERS", etcd._Peers())
+    yield make
+    for member in made:
+        member.close()
 
 
-def test_questions(member):
-    address, handler = member
-    assert etcd.status(address, 5.0) == {"healthy": True, "leader": True, "revision": 7, "error": None}
-    assert etcd.version(address, 5.0) == "3.4.23"
-    handler.health = "false"
-    assert etcd.status(address, 5.0)["error"] == "unhealthy"
+NOTHING = {"healthy": False, "leader": False, "revision": None, "term": None, "lag": None}
 
 
-def test_questions_to_nobody(member):
-    address = "127.0.0.1:1"
-    assert etcd.status(address) == {"healthy": False, "leader": False, "revision": None, "error": "refused"}
-    assert etcd.version(address) is None
+def test_questions(cluster):
+    first, _ = cluster(7, 7)
+    answer = {"healthy": True, "leader": True, "revision": 7, "term": 3, "lag": 0, "error": None}
+    assert etcd.status(first.address, 5.0) == answer
+    assert etcd.version(first.address, 5.0) == "3.4.23"
+    first.health = "false"
+    assert etcd.status(first.address, 5.0) == {**answer, "healthy": False, "error": "unhealthy"}
+    assert first.asked.count("/v3/cluster/member/list") == 1
+
+
+@pytest.mark.parametrize(
+    ("revisions", "lag"),
+    [((7,), None), ((7, 40, 12), 33), ((7, 3), 0), ((7, None), None), ((7, None, 9), 2)],
+    ids=["alone", "behind the highest", "ahead", "nobody answers", "one answers"],
+)
+def test_lag_is_behind_the_highest_that_answers(cluster, revisions, lag):
+    first = cluster(*revisions)[0]
+    began = time.monotonic()
+    assert etcd.status(first.address, 5.0)["lag"] == lag
+    assert time.monotonic() - began < 2
+
+
+def test_others_are_those_with_a_client_address():
+    header = {"member_id": "9"}
+    members = [
+        {"ID": "9", "clientURLs": ["http://192.0.2.9:2379"]},
+        {"ID": "8", "clientURLs": ["http://192.0.2.8:2379", "http://127.0.0.1:2379"]},
+        {"ID": "7"},  # has never started
+    ]
+    assert etcd.peers_of({"header": header, "members": members}) == ["192.0.2.8:2379"]
+
+
+def test_the_states_of_the_description_are_told(cluster):
+    (first,) = cluster(7)
+    description = yaml.safe_load((FOLDER / "system.yml").read_text(encoding="utf-8"))
+    assert set(description["states"]) <= set(etcd.status(first.address, 5.0))
+
+
+def test_questions_to_nobody(cluster):
+    assert etcd.status("127.0.0.1:1") == {**NOTHING, "error": "refused"}
+    assert etcd.version("127.0.0.1:1") is None
+
+
+def test_questions_to_a_member_that_hangs(cluster):
+    (first,) = cluster(None)
+    began = time.monotonic()
+    assert etcd.status(first.address, 0.5) == {**NOTHING, "error": "timeout"}
+    assert time.monotonic() - began < 2
 
 
 class Aiohttp:

@@ -9,15 +9,15 @@ import json
 import subprocess
 import sys
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
+from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import complete_grudge
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
-    ClusterView,
     compile_plan,
-    complete_grudge,
     enough_in_flight,
     node_programs,
     plan_text,
-    sub_seed,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import sub_seed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,9 +63,10 @@ def test_another_process_gives_the_same_bytes():
     """Nothing hangs on the order of a set or on the hash of a string."""
     program = (
         "from pathlib import Path\n"
+        "from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView\n"
         "from ansible_collections.foundation.testbed.plugins.plugin_utils import compiler as c\n"
         "from ansible_collections.foundation.testbed.plugins.plugin_utils import scenario as s\n"
-        "v = c.ClusterView('t', {f'n{i}': f'10.0.0.{i}' for i in range(1, 6)}, {'observer1': '10.0.0.9'},\n"
+        "v = ClusterView('t', {f'n{i}': f'10.0.0.{i}' for i in range(1, 6)}, {'observer1': '10.0.0.9'},\n"
         "  {f'n{i}': ['etcd'] for i in range(1, 6)}, {'etcd': ['register']})\n"
         "p = s.find_scenario('etcd_majority_partition')\n"
         "print(c.plan_text(c.compile_plan(p.stem, s.load_scenario(p), v)))"

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
-    InputError,
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     not_allowed,
     parse_duration,
     parse_size,
-    read_yaml,
     shown,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,8 +83,8 @@ def test_any_bytes_are_yaml_or_an_error_that_names_the_file(tmp_path, data):
     try:
         read_yaml(path)
     except InputError as error:
-        (line,) = error.problems
-        assert line.startswith(str(path))
+        assert error.problems
+        assert all(line.startswith(str(path)) for line in error.problems)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +104,46 @@ def test_a_broken_file_names_its_line(tmp_path):
     path.write_text("a: 1\nb: [\nc: 2\n")
     with pytest.raises(InputError, match=r"odd\.yml:\d: is not valid YAML"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("a: 1\nb: 2\na: 3\n", ["3: a: given again, first in line 1; allowed: every key once"]),
+        ("a:\n  - {b: 1}\n  - c: 1\n    'c': 1\n", ["4: c: given again, first in line 3"]),
+        ("{a: 1, a: 1, a: 1}", ["1: a: given again, first in line 1", "1: a: given again, first in line 1"]),
+        ("a: {b: 1, b: 2}\na: 1\n", ["1: b: given again", "2: a: given again, first in line 1"]),
+        ('"two\\nlines": 1\n"two\\nlines": 2\n', [r"2: 'two\nlines': given again"]),
+        ("1: a\n1: b\n", ["2: 1: given again"]),
+        ("? \n? \n", ["2: '': given again"]),
+        ("<<: {a: 1}\n<<: {a: 2}\n", ["2: <<: given again"]),
+    ],
+)
+def test_a_key_that_is_given_twice_is_named_with_its_line(tmp_path, text, problems):
+    """The library takes the last one and says nothing."""
+    path = tmp_path / "odd.yml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_yaml(path)
+    assert len(caught.value.problems) == len(problems)
+    for line, words in zip(caught.value.problems, problems, strict=True):
+        assert line.startswith(f"{path}:{words}")
+        assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a: {b: 1}\nc: {b: 1}\n", {"a": {"b": 1}, "c": {"b": 1}}),
+        ("a: &a {b: 1}\nc: {<<: *a, b: 2}\n", {"a": {"b": 1}, "c": {"b": 2}}),
+        ("1: a\n'1': b\n", {1: "a", "1": "b"}),
+        ("a: &a {b: 1, <<: {b: 2}}\nc: {<<: *a}\nd: *a\n", {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1}}),
+    ],
+)
+def test_keys_that_are_not_the_same_are_taken(tmp_path, text, value):
+    path = tmp_path / "fine.yml"
+    path.write_text(text)
+    assert read_yaml(path) == value
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -8,11 +8,11 @@ import copy
 
 import pytest
 import yaml
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
+from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import complete_grudge
 from ansible_collections.foundation.testbed.plugins.plugin_utils import admission
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
-    ClusterView,
     compile_plan,
-    complete_grudge,
     node_programs,
     plan_text,
 )
@@ -113,7 +113,7 @@ def test_each_host_gets_its_own_part_and_keys_of_its_own_run():
 
 
 def answer(**more):
-    return {"blockers": [], "unhealthy": [], "wall_ns": 0, **more}
+    return {"blockers": [], "incapable": [], "unhealthy": [], "wall_ns": 0, **more}
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,12 @@ def answer(**more):
         ),
         ({"n1": {"failed": True, "msg": "not enrolled"}}, {}, ExitStatus.TESTBED_FAILED, "not enrolled"),
         ({"n1": {}}, {}, ExitStatus.TESTBED_FAILED, "it gave no answer"),
+        (
+            {"n1": answer(incapable=["slow (link): no"])},
+            {},
+            ExitStatus.BAD_INPUT,
+            "n1 cannot do slow (link): no",
+        ),
         ({"n1": answer(blockers=["disk"])}, {}, ExitStatus.TESTBED_FAILED, "disk"),
         ({"n1": answer()}, {"n1": -900.0}, ExitStatus.TESTBED_FAILED, "-900 ms"),
     ],

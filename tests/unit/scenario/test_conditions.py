@@ -1,0 +1,207 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Conditions: which nodes, when, how often, on which state; the specification's words; mistakes."""
+
+from __future__ import annotations
+
+import types
+from typing import ClassVar
+
+import pytest
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Fault
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
+    Parameter,
+    choice,
+    parse_duration,
+    percentage,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils import conditions, fault_plan
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
+    asked_of,
+    compile_plan,
+    node_programs,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+NODES = {f"n{i}": f"10.0.0.{i}" for i in range(1, 11)}
+CLUSTER = ClusterView(
+    "t", NODES, {"o1": "10.0.1.1"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
+    states={"etcd": ["leader", "lag"]}, max_down=3,
+)  # fmt: skip
+
+
+class Down(Fault):
+    """A kind that takes nodes down, from beside them."""
+
+    on_node: ClassVar[bool] = False
+    parameters: ClassVar = {"action": Parameter(choice("off"), "what", "off")}
+
+    @staticmethod
+    def takes_down(params):
+        return True
+
+
+class Slow(Fault):
+    """A kind that a node does by itself."""
+
+    parameters: ClassVar = {
+        "delay": Parameter(parse_duration, "how long"), "jitter": Parameter(parse_duration, "how unsteady"),
+        "loss": Parameter(percentage, "share"), "distribution": Parameter(choice("uniform"), "which"),
+    }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch):
+    known = {"power": Down, "link": Slow}
+    real = conditions.fault_class
+    for module in (conditions,):
+        monkeypatch.setattr(module, "fault_class", lambda kind: known.get(kind) or real(kind))
+        monkeypatch.setattr(module, "fault_kinds", lambda: ["link", "partition", "power"])
+    return types.SimpleNamespace(**known)
+
+
+def scenario(*entries, seed=1, duration="60s"):
+    return {
+        "name": "x", "system": "etcd", "seed": seed, "duration": duration, "workload": {"rate": 1},
+        "conditions": list(entries), "success_criteria": {"error_rate": 1},
+    }  # fmt: skip
+
+
+def plan(*entries, **more):
+    return compile_plan("x", parse_model(Scenario, scenario(*entries, **more), "x.yml"), CLUSTER)
+
+
+def faults(*entries, **more):
+    return plan(*entries, **more)["faults"]
+
+
+def slow(**more):
+    return {"type": "link", "at": "5s", "for": "10s", "delay": "50ms", **more}
+
+
+@given(st.integers(0, 2**40), st.integers(1, 10))
+def test_nodes_are_drawn_from_the_seed(seed, count):
+    (fault,) = faults(slow(nodes={"random": count}), seed=seed)
+    assert len(fault["targets"]) == count and set(fault["targets"]) <= set(NODES)
+    assert faults(slow(nodes={"random": count}), seed=seed) == [fault]
+
+
+@pytest.mark.parametrize(("share", "count"), [(30, 3), (4, 1), (100, 10), (55, 6)])
+def test_a_share_of_the_nodes_is_affected(share, count):
+    for entry in (slow(affected_percentage=share), slow(nodes={"percentage": share})):
+        assert len(faults(entry)[0]["targets"]) == count
+
+
+def test_nodes_may_be_named_or_all():
+    assert faults(slow(nodes=["n3", "n1"]))[0]["targets"] == ["n1", "n3"]
+    assert faults(slow())[0]["targets"] == faults(slow(nodes="all"))[0]["targets"] == list(NODES)
+
+
+def test_the_leader_is_whoever_leads_at_the_start():
+    (fault,) = faults(slow(nodes="leader"))
+    assert fault["where"] == {"state": "leader", "is": True, "system": "etcd"}
+    assert fault["targets"] == list(NODES)
+    assert faults(slow(nodes="followers"))[0]["where"]["is"] is False
+
+
+def test_a_fault_may_begin_and_end_on_states_within_bounds():
+    (fault,) = faults(
+        slow(when={"state": "leader", "changed": True}, within="20s", until={"state": "lag", "above": 5})
+    )
+    assert (fault["start_s"], fault["end_s"], fault["for_s"]) == (5, 35, 10)
+    assert fault["when"] == {"state": "leader", "changed": True, "system": "etcd", "within_s": 20.0}
+    assert fault["until"] == {"state": "lag", "above": 5, "system": "etcd"}
+    staged = node_programs(plan(slow(until={"state": "lag", "above": 5})), "r", 0, {})["n1"]["faults"][0]
+    assert staged["until"]["above"] == 5 and "targets" not in staged and "nodes" not in staged
+
+
+@given(st.integers(0, 2**40))
+def test_repeated_faults_take_other_nodes_down_one_after_the_other(seed):
+    entry = {"type": "power", "at": "5s", "every": "5s", "count": 3, "for": "40s", "nodes": {"random": 1}}
+    found = faults(entry, seed=seed)
+    assert [fault["id"] for fault in found] == ["power-1-1", "power-1-2", "power-1-3"]
+    assert [fault["start_s"] for fault in found] == [5, 10, 15]
+    assert len({fault["targets"][0] for fault in found}) == 3
+    assert all(fault["nodes"] == {} and list(fault["power"]) == fault["targets"] for fault in found)
+
+
+def test_a_node_is_asked_of_what_is_done_to_it_from_beside_it_too():
+    compiled = plan({"type": "power", "at": "5s", "for": "5s", "nodes": ["n2"]}, slow(nodes=["n2"]))
+    assert [asked["id"] for asked in asked_of(compiled, "n2")] == ["power-1", "link-2"]
+    assert [fault["id"] for fault in node_programs(compiled, "r", 0, {})["n2"]["faults"]] == ["link-2"]
+
+
+S33 = (
+    {"node_failure": {"type": "random", "interval": 10000, "count": 2}},
+    {"network_latency": {"min": 100, "max": 1000, "affected_percentage": 30}},
+)
+
+
+def test_the_specifications_own_scenario_is_understood():
+    """S3.3 to the letter: numbers are milliseconds, each condition is stopped at the end."""
+    *down, latency = faults(*S33)
+    assert [(fault["start_s"], fault["end_s"]) for fault in down] == [(10, 50), (20, 60)]
+    assert (latency["start_s"], latency["end_s"], len(latency["targets"])) == (0, 60, 3)
+    assert latency["params"]["delay"] == pytest.approx(0.55)
+    assert latency["params"]["jitter"] == pytest.approx(0.45)
+    (loss,) = faults({"message_loss": {"percentage": 20, "at": "5s", "for": "5s"}})
+    assert (loss["params"], loss["start_s"], loss["end_s"]) == ({"loss": 20.0}, 5, 10)
+
+
+def wrong(*entries, **more):
+    with pytest.raises(InputError) as caught:
+        faults(*entries, **more)
+    (line,) = caught.value.problems
+    return line
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (slow(nodes=["n11"]), "x.yml: conditions[0].nodes: given 'n11'; allowed: n1"),
+        (slow(nodes=["n1", "n1"]), "conditions[0].nodes: given 'n1' 2 times; allowed: each once"),
+        (slow(nodes={"random": 11}), "conditions[0].nodes.random: given 11; allowed: at most 10"),
+        (slow(affected_percentage=0), "conditions[0].affected_percentage: given 0; allowed: a percentage"),
+        (slow(affected_percentage=101), "given 101; allowed: a percentage above 0, up to 100"),
+        (slow(affected_percentage=5, nodes=["n1"]), "affected_percentage: given beside nodes"),
+        (slow(delay="-5ms"), "conditions[0].delay: given '-5ms'; allowed: a positive number with a unit"),
+        (slow(delya="5ms"), "conditions[0].delya: unknown key"),
+        ({"type": "link", "at": "1s"}, "conditions[0].for: is required but missing"),
+        (slow(**{"for": "7h"}), "conditions[0].for: given '7h'; allowed: at most 6h, the longest lease"),
+        (slow(**{"for": "0s"}), "conditions[0].for: given '0s'"),
+        (slow(at="55s"), "conditions[0]: given an end at 65 s; allowed: at most the duration, 60 s"),
+        (slow(every="10s"), "count: belongs to every"),
+        (slow(when={"state": "leader", "is": True}), "within: belongs to when"),
+        (slow(until={"state": "leader"}), "conditions[0].until: given nothing; allowed: one of is, above"),
+        (slow(until={"state": "queue", "above": 1}), "until.state: given 'queue'; allowed: lag, leader"),
+        (
+            {"type": "power", "at": "1s", "for": "9s", "until": {"state": "lag", "above": 1}},
+            "until: given for power",
+        ),
+        ({"type": "power", "at": "1s", "for": "9s", "nodes": {"random": 4}}, "given 4 nodes down at once"),
+        ({"type": "power", "at": "1s", "for": "9s", "nodes": ["n1"], "max_down": 0}, "allowed: max_down, 0"),
+        ({"network_latency": {"min": 9, "max": 1}}, "network_latency.min: given 9; allowed: at most max"),
+        ({"network_latency": {"max": 1}}, "conditions[0].network_latency.min: is required but missing"),
+        ({"network_latency": 5}, "conditions[0].network_latency: given 5; allowed: a mapping"),
+        ({"node_failure": {"interval": "5s", "count": 0}}, "conditions[0].node_failure.count: given 0"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(entry, words):
+    if entry.get("type") == "power" and entry.get("nodes") is None:
+        entry = {**entry, "nodes": ["n1"]}
+    assert words in wrong(entry)
+
+
+def test_faults_of_several_conditions_count_together_as_down():
+    first = {"type": "power", "id": "a", "at": "1s", "for": "20s", "nodes": ["n1", "n2", "n3"]}
+    second = {"type": "power", "id": "b", "at": "10s", "for": "5s", "nodes": ["n4"]}
+    assert "conditions[1].nodes: given 4 nodes down at once (n1, n2, n3, n4)" in wrong(first, second)
+    assert len(faults(first, {**second, "at": "21s"})) == 2
+
+
+@given(st.integers(0, 2**48), st.text(max_size=5), st.text(max_size=5))
+def test_one_more_draw_here_moves_nothing_there(seed, one, other):
+    assert (fault_plan.sub_seed(seed, one) == fault_plan.sub_seed(seed, other)) == (one == other)
