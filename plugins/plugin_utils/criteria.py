@@ -103,10 +103,14 @@ def recovery_time(evidence: Evidence) -> Measurement:
 
 
 def fault_recovery(evidence: Evidence, fault: Mapping[str, Any]) -> Measurement:
-    """Seconds from the proved end of ``fault`` until every client group is answered again, for good."""
+    """Seconds from the proved end of ``fault`` until every client group is answered again, for good.
+
+    Of faults that overlap it counts from the end of the last one: nobody recovers while the next one holds.
+    """
     name, end_s = fault.get("id", "?"), fault.get("reverted_s")
     if not isinstance(end_s, (int, float)):
         return Measurement(None, f"The end of fault {name} was not proved.")
+    end_s = _joint_end_s(evidence.faults, float(end_s))
     columns = evidence.columns
     start_s = _settled_from(columns, float(end_s), evidence.duration_s)
     if start_s is None:
@@ -118,6 +122,16 @@ def fault_recovery(evidence: Evidence, fault: Mapping[str, Any]) -> Measurement:
     if not all(len(times) for times in firsts):
         return Measurement(None, f"A client group sent nothing in the {SETTLED_S:g} s after fault {name}.")
     return Measurement(max(float(np.min(times)) for times in firsts) - float(end_s))
+
+
+def _joint_end_s(faults: Sequence[Mapping[str, Any]], end_s: float) -> float:
+    """Return when the last of the faults ended that hold at ``end_s`` or, overlapping those, later on."""
+    windows = [(fault.get("applied_s"), fault.get("reverted_s")) for fault in faults]
+    known = sorted((a, b) for a, b in windows if isinstance(a, (int, float)) and isinstance(b, (int, float)))
+    for from_s, to_s in known:
+        if from_s <= end_s < to_s:
+            end_s = float(to_s)
+    return end_s
 
 
 def average_response_time(evidence: Evidence) -> Measurement:
@@ -165,7 +179,8 @@ CRITERIA: dict[str, Criterion] = {
             "recovery_time",
             "The seconds from the proved end of a fault until every client group has had its first answer "
             f"within the first {SETTLED_S:g} s, counted from an operation due after that end, in which every "
-            "operation due is answered; of several faults, the longest.",
+            "operation due is answered; of several faults, the longest; of faults that overlap, from "
+            "the end of the last.",
             "s", "<=", recovery_time,
         ),
         Criterion(

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Judge from the ledger what each fault did: when it began and ended, its skew, its evidence, its proof.
 
-A fault is proved only when every target node with an effect felt it begin, held it without a gap, felt it end
-and was left clean. Anything else is named: the node and what is missing. Times are seconds since the start
+A fault is proved only when every node that took part saw it begin, held it without a gap, saw its effect, saw
+it end and was left clean. Anything else is named: the node and what is missing. A node that a state of its
+own system kept out took no part; where none took part, nothing is proved. Times are seconds since the start
 instant unless a name says otherwise.
 """
 
@@ -17,10 +18,14 @@ from typing import Any
 
 EDGE_S = 0.1
 """Seconds at each edge of the planned window in which a packet may still pass, or a cut be felt."""
+ACT_S = 1.0
+"""Seconds by which a node may be late with an act of its own: it is not the kernel that begins it."""
 GAP_S = 4.0
 """The longest time in seconds without evidence, or without a newly blocked packet, that counts as held."""
 
 Entry = Mapping[str, Any]
+LEDGER_KEYS = ("node", "fault", "type", "event", "wall_ns", "mono_ns", "t_s")
+"""What every line of the ledger says; the rest is the event's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,27 @@ class NodeActs:
     blocked: tuple[str, ...]
     entries: tuple[Entry, ...]
     start_wall_ns: int | None = None
+    others: tuple[tuple[float, float], ...] = ()
+
+    def excused(self, at_s: float) -> bool:
+        """Whether another fault held on the node, or on a peer of it, while its probes were not answered."""
+        return any(from_s <= at_s and self.end_s < to_s for from_s, to_s in self.others)
+
+    @property
+    def idle(self) -> str | None:
+        """Return why a state of its own system kept this node out; None when it took part."""
+        entry = self.first("idle")
+        return None if entry is None else str(entry.get("reason"))
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether the kernel begins and ends it, rather than an act of the agent."""
+        return (self.first("check") or {}).get("lapses") is True
+
+    @property
+    def feels(self) -> bool:
+        """Whether the node can tell when it begins and ends."""
+        return not self.by_itself or (self.first("check") or {}).get("feels") is True
 
     def felt_s(self, event: str) -> float | None:
         """Return when a packet felt the fault begin ("apply") or end ("revert")."""
@@ -49,7 +75,8 @@ class NodeActs:
 
     def held(self) -> list[Entry]:
         """Return the evidence from within the planned window, without its edges."""
-        low_s, high_s = self.start_s + EDGE_S, self.end_s - EDGE_S
+        low_s = self.start_s + EDGE_S
+        high_s = self.end_s - EDGE_S if self.by_itself else self.end_s + ACT_S
         entries = (entry for entry in self.entries if entry.get("event") == "evidence")
         return [entry for entry in entries if low_s <= number(entry.get("t_s"), -1.0) <= high_s]
 
@@ -60,9 +87,12 @@ class NodeActs:
         )
         probes = entry.get("probes") or {}
         names = ("sent", "blocked", "passed", "open_sent", "open_passed")
-        return {"packets": int(total(entry.get("packets")))} | {
-            f"probes_{name}": int(total(probes.get(name))) for name in names
-        }
+        shared = ("packets", "probes", "present", "effective", *LEDGER_KEYS)
+        return (
+            {"packets": int(total(entry.get("packets")))}
+            | {f"probes_{name}": int(total(probes.get(name))) for name in names}
+            | {"figures": {key: value for key, value in entry.items() if key not in shared}}
+        )
 
 
 def number(value: Any, default: float) -> float:
@@ -79,19 +109,29 @@ def total(value: Any) -> float:
 
 def fault_results(plan: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> list[dict[str, Any]]:
     """Return one record per fault of the plan, in the plan's order."""
-    return [fault_result(fault, ledger, start_wall_ns) for fault in plan.get("faults") or []]
+    faults = plan.get("faults") or []
+    return [fault_result(fault, ledger, start_wall_ns, faults) for fault in faults]
 
 
-def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> dict[str, Any]:
-    """Return one fault's record: from the first node's begin to the last node's end."""
-    acts = [node for node in _acts(fault, ledger, start_wall_ns) if node.blocked or not _blocks(fault)]
+def fault_result(
+    fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None, faults: Sequence[Entry] = ()
+) -> dict[str, Any]:
+    """Return one fault's record: from the first node's begin to the last node's end.
+
+    ``faults`` are all of the plan: while another one holds, a probe may fail that this one has let go.
+    """
+    targets = [
+        node for node in _acts(fault, faults, ledger, start_wall_ns) if node.blocked or not _blocks(fault)
+    ]
+    acts = [node for node in targets if node.idle is None]
     applied_ns, reverted_ns = _felt(acts, "apply"), _felt(acts, "revert")
     nodes = {node.node: _node_record(node) for node in acts}
     lacks = [f"{name}: {', '.join(node['lacks'])}" for name, node in nodes.items() if node["lacks"]]
     if not acts:
-        lacks = ["no target node has anything to do in the plan"]
+        idle = [f"{node.node}: {node.idle}" for node in targets]
+        lacks = [f"no node took part ({'; '.join(idle)})" if idle else "it has no target in the plan"]
     begin_ns, end_ns = min(applied_ns, default=None), max(reverted_ns, default=None)
-    whole = len(reverted_ns) == len(acts)
+    whole = len(reverted_ns) == len([node for node in acts if node.feels])
     return {
         "id": fault.get("id"), "type": fault.get("type"), "targets": list(fault.get("targets") or []),
         "applied_at": _iso(begin_ns), "reverted_at": _iso(end_ns) if whole else None,
@@ -102,6 +142,7 @@ def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | Non
             "packets_dropped": sum(node["packets"] for node in nodes.values()),
             "probes_blocked": sum(node["probes_blocked"] for node in nodes.values()),
             "nodes": nodes,
+            "idle": {node.node: node.idle for node in targets if node.idle is not None},
         },
         "proved": not lacks,
         "reason": f"Fault {fault.get('id')} is not proved: {'; '.join(lacks)}." if lacks else "",
@@ -109,20 +150,44 @@ def fault_result(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | Non
     }  # fmt: skip
 
 
-def _acts(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> Iterator[NodeActs]:
+def _acts(
+    fault: Entry, faults: Sequence[Entry], ledger: Sequence[Entry], start_wall_ns: int | None
+) -> Iterator[NodeActs]:
     own = [entry for entry in ledger if entry.get("fault") == fault.get("id")]
     own.sort(key=lambda entry: number(entry.get("t_s"), 0.0))
-    programs = fault.get("nodes") or {}
+    programs = {**(fault.get("nodes") or {}), **(fault.get("power") or {})}
     for name in dict.fromkeys([*(fault.get("targets") or []), *programs]):
+        entries = tuple(entry for entry in own if entry.get("node") == name)
+        start_s, end_s = _window(fault, entries, start_wall_ns)
         program = programs.get(name) or {}
         yield NodeActs(
             node=name,
-            start_s=number(fault.get("start_s"), 0.0),
-            end_s=number(fault.get("end_s"), 0.0),
+            start_s=start_s,
+            end_s=end_s,
             blocked=tuple(program.get("blocked") or ()),
-            entries=tuple(entry for entry in own if entry.get("node") == name),
+            entries=entries,
             start_wall_ns=start_wall_ns,
+            others=tuple(_windows_around(fault, {name, *(program.get("blocked") or ())}, faults)),
         )
+
+
+def _windows_around(fault: Entry, nodes: set[str], faults: Sequence[Entry]) -> Iterator[tuple[float, float]]:
+    """Yield when other faults of the plan were to hold on any of these nodes."""
+    for other in faults:
+        if other.get("id") != fault.get("id") and nodes & set(other.get("targets") or ()):
+            yield number(other.get("start_s"), 0.0), number(other.get("end_s"), 0.0)
+
+
+def _window(fault: Entry, entries: Sequence[Entry], start_wall_ns: int | None) -> tuple[float, float]:
+    """Return when the fault was to hold on a node: as planned, or from and to a state of its system."""
+    start_s, end_s = number(fault.get("start_s"), 0.0), number(fault.get("end_s"), 0.0)
+    by_event = {entry.get("event"): entry for entry in entries}
+    if "when" in fault and "load" in by_event:
+        start_s = _since(by_event["load"].get("start_wall_ns"), start_wall_ns) or start_s
+        end_s = _since(by_event["load"].get("end_wall_ns"), start_wall_ns) or end_s
+    if "until" in by_event:
+        end_s = number(by_event["until"].get("t_s"), end_s)
+    return start_s, end_s
 
 
 def _blocks(fault: Entry) -> bool:
@@ -148,15 +213,16 @@ def _lacks(node: NodeActs) -> Iterable[str]:
     lacks = (
         [f"it was not able to: {_join(check.get('reasons'))}"] if check and check.get("able") is False else []
     )
+    if lacks:
+        return lacks
     lacks += _lacks_begin(node) + _lacks_hold(node) + _lacks_end(node)
-    record = node.first("record")
-    if record and record.get("proved") is False and not lacks:
-        lacks = [f"its agent concluded: {str(record.get('reason') or 'not proved').rstrip('.')}"]
     return lacks
 
 
 def _lacks_begin(node: NodeActs) -> list[str]:
     felt_s = node.felt_s("apply")
+    if not node.feels:
+        return []
     if felt_s is None:
         return ["it never felt the fault begin"]
     apply = node.first("apply") or {}
@@ -164,21 +230,29 @@ def _lacks_begin(node: NodeActs) -> list[str]:
         return []
     unsure_s = number(apply.get("resolution_ms"), 0.0) / 1000.0
     late_s = felt_s - unsure_s - node.start_s
-    return [f"it felt the fault begin {late_s:.2f} s late"] if late_s > EDGE_S else []
+    return (
+        [f"it felt the fault begin {late_s:.2f} s late"]
+        if late_s > (EDGE_S if node.by_itself else ACT_S)
+        else []
+    )
 
 
 def _lacks_end(node: NodeActs) -> list[str]:
     lacks = []
     felt_s, gone = node.felt_s("revert"), node.first("gone")
+    if node.first("interrupted") is not None:
+        return ["a boot of the node cut it short"]
+    if node.first("reverted") is not None:
+        return ["its agent died, and its unit took the fault back"]
     if felt_s is None:
-        lacks.append("it never felt the fault end")
+        lacks += ["it never felt the fault end"] if node.feels else []
     elif felt_s < node.end_s - EDGE_S:
         lacks.append(f"it felt the fault end at {felt_s:.2f} s, before the planned {node.end_s:g} s")
     if gone is None:
         lacks.append("nothing shows that the fault is gone")
     elif gone.get("traces"):
         lacks.append(f"traces are left: {_join(gone['traces'])}")
-    elif gone.get("probe_passed") is False:
+    elif gone.get("probe_passed") is False and not node.excused(number(gone.get("t_s"), node.end_s)):
         lacks.append("no probe passed after the removal")
     return lacks
 
@@ -190,11 +264,13 @@ def _lacks_hold(node: NodeActs) -> list[str]:
     lacks = []
     absent = next((entry for entry in held if entry.get("present") is not True), None)
     if absent is not None:
-        lacks.append(f"its rule was not in place at {number(absent.get('t_s'), 0.0):.1f} s")
+        lacks.append(f"it was not in place at {number(absent.get('t_s'), 0.0):.1f} s")
     if gap := _gap(node, [number(entry.get("t_s"), 0.0) for entry in held]):
         lacks.append(f"there is no evidence from {gap[0]:.1f} s to {gap[1]:.1f} s")
     if node.blocked:
         lacks += _lacks_blocked(node, held)
+    elif not any(entry.get("effective") is True for entry in held):
+        lacks.append("its effect was never seen")
     return lacks
 
 

@@ -28,8 +28,18 @@ def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
 
 
 def _detail(fault: Mapping[str, Any]) -> str:
-    groups = fault["params"].get("groups", {})
-    return f"{fault['type']} " + " | ".join("+".join(members) for members in groups.values())
+    """Say a fault in a few words: its kind, what it was told, and on which nodes."""
+    groups = fault["params"].get("groups")
+    if groups:
+        return f"{fault['type']} " + " | ".join("+".join(members) for members in groups.values())
+    told = " ".join(f"{key}={_value(value)}" for key, value in fault["params"].items())
+    where = fault.get("where")
+    asked = f" where {where['state']} is {where['is']}" if where else ""
+    return f"{fault['type']} {told} on {'+'.join(fault['targets'])}{asked}".replace("  ", " ")
+
+
+def _value(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else f"{value}"
 
 
 def _load(generators: Sequence[Mapping[str, Any]]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import itertools
 import json
 import re
 import shutil
@@ -15,8 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json, write_text
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, not_allowed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 
 def run_name(scenario: str, now: datetime) -> str:
@@ -26,17 +28,30 @@ def run_name(scenario: str, now: datetime) -> str:
 
 def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any]) -> Path:
     """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it."""
-    name = run_name(scenario_file.stem, datetime.now(UTC))
-    folder = runs_dir / name
-    folder.mkdir(parents=True)
+    folder = _free_folder(runs_dir, run_name(scenario_file.stem, datetime.now(UTC)))
     shutil.copyfile(scenario_file, folder / "scenario.yml")
     write_text(folder / "plan.json", plan_text)
-    write_json(folder / "run.json", {"run": name, **about, "steps": []})
-    fresh = runs_dir / ".latest.new"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(name)
+    write_json(folder / "run.json", {"run": folder.name, **about, "steps": []})
+    fresh = runs_dir / f".latest.{folder.name}"
+    fresh.symlink_to(folder.name)
     fresh.replace(runs_dir / "latest")
     return folder
+
+
+def _free_folder(runs_dir: Path, name: str) -> Path:
+    """Make and return the folder `name`, or `name-2`, `name-3`, … where runs began in the same second."""
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(folder for folder in map(runs_dir.joinpath, names) if _made(folder))
+
+
+def _made(folder: Path) -> bool:
+    """Make a folder; False where there is something of that name."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def find_run(runs_dir: Path, name: str) -> Path:

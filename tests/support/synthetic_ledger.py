@@ -31,7 +31,7 @@ def _node_ledger(shape: Any, node: str, place: int, blocked: int) -> list[dict[s
     cut_s, heal_s = shape.cut_s + 0.0002 * (place + 1), shape.heal_s + 0.00025 * (place + 1)
     lines = [
         line("armed", -2.0, fault=None), line("start", 0.0, fault=None),
-        line("check", -1.9, able=True, reasons=[]),
+        line("check", -1.9, able=True, reasons=[], feels=True, lapses=True),
         line("load", -1.8, start_wall_ns=START_WALL_NS + int(shape.cut_s * 1e9),
              end_wall_ns=START_WALL_NS + int(shape.heal_s * 1e9)),
         line("apply", cut_s, felt_ns=START_WALL_NS + int(cut_s * 1e9), resolution_ms=1.0),
@@ -50,13 +50,11 @@ def _node_ledger(shape: Any, node: str, place: int, blocked: int) -> list[dict[s
         lines.append(
             line("evidence", shape.cut_s + step, packets=packets, probes=dict(probes), present=not removed)
         )
-    proved = shape.proved or node != "n4"
     return [
         *lines,
         line("revert", heal_s, felt_ns=START_WALL_NS + int(heal_s * 1e9), resolution_ms=1.0),
         line("gone", heal_s + 0.2, traces=[], probe_passed=True),
-        line("record", heal_s + 0.3, proved=proved, reason="" if proved else "the rule vanished",
-             packets=packets, probes=dict(probes)),
+        line("record", heal_s + 0.3, packets=packets, probes=dict(probes)),
         line("end", shape.duration_s, fault=None),
     ]  # fmt: skip
 

@@ -15,17 +15,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional, Union
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.load import schedule
 from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import load_client, numbering
 from ansible_collections.foundation.testbed.plugins.module_utils.load.engine import Engine
 from ansible_collections.foundation.testbed.plugins.module_utils.load.final import NOTHING, FinalRead
 from ansible_collections.foundation.testbed.plugins.module_utils.load.pacing import wall_to_mono_ns
-from ansible_collections.foundation.testbed.plugins.module_utils.load.recorder import (
-    Recorder,
-    Tally,
-    summary,
-    write_json,
-)
+from ansible_collections.foundation.testbed.plugins.module_utils.load.recorder import Recorder, Tally, summary
 from ansible_collections.foundation.testbed.plugins.module_utils.load.workloads import WORKLOADS
 
 Adapter = Union[str, Path, ModuleType]

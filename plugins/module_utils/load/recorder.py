@@ -114,10 +114,3 @@ def summary(
         "final_read": final,
         "finished": finished,
     }
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a file in one step, so that a reader never sees half of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(value) + "\n", encoding="utf-8")
-    draft.replace(path)

@@ -58,7 +58,8 @@ def fault_spans(plan: Entry, faults: Iterable[Entry]) -> list[Span]:
         of_plan = planned.get(fault.get("id"), {})
         from_s, to_s = fault_window(of_plan, fault)
         groups = (of_plan.get("params") or {}).get("groups") or {}
-        for node in fault.get("targets") or []:
+        idle = (fault.get("evidence") or {}).get("idle") or {}
+        for node in (name for name in fault.get("targets") or [] if name not in idle):
             side = next((name for name, members in groups.items() if node in members), "")
             label = f"{fault.get('id')}: {side}" if side else str(fault.get("id"))
             spans.append(Span(str(node), side or "fault", from_s, to_s, label))

@@ -147,7 +147,35 @@ def _criterion(item: Entry) -> dict[str, Any]:
 
 def _fault(fault: Entry) -> dict[str, Any]:
     evidence = fault.get("evidence") or {}
-    return {**fault, "nodes": evidence.get("nodes") or {}, "evidence": evidence}
+    nodes = {name: {**node, "said": _said_by(node)} for name, node in (evidence.get("nodes") or {}).items()}
+    return {**fault, "nodes": nodes, "idle": evidence.get("idle") or {}, "evidence": evidence}
+
+
+def _said_by(node: Entry) -> str:
+    """Return one node's evidence in one line."""
+    parts = []
+    if node.get("blocked"):
+        parts.append(f"cut off from {', '.join(node['blocked'])}")
+        parts.append(f"{node.get('packets')} packets dropped")
+        parts.append(f"{node.get('probes_blocked')} probes blocked, {node.get('probes_passed')} passed")
+    parts += _plainly(node.get("figures") or {})
+    return "; ".join(parts)
+
+
+def _plainly(figures: Entry) -> list[str]:
+    """Return figures as people say them: names in words, mappings in brackets, what is empty left out."""
+    texts = []
+    for name, value in figures.items():
+        if value in (None, "", [], {}):
+            continue
+        text = f"{value:g}" if isinstance(value, float) else f"{value}"
+        if isinstance(value, Mapping):
+            text = f"({', '.join(_plainly(value))})"
+        elif isinstance(value, list):
+            inner = (", ".join(_plainly(item)) if isinstance(item, Mapping) else f"{item}" for item in value)
+            text = f"({'; '.join(inner)})"
+        texts.append(f"{str(name).replace('_', ' ')} {text}")
+    return texts
 
 
 def _detail(entry: Entry) -> str:
@@ -159,7 +187,7 @@ def _detail(entry: Entry) -> str:
     if isinstance(entry.get("probes"), Mapping):
         parts += [f"probes {name} {total(count):g}" for name, count in entry["probes"].items()]
     if "present" in entry:
-        parts.append("rule in place" if entry["present"] else "rule missing")
+        parts.append("in place" if entry["present"] else "not in place")
     rest = {name: value for name, value in entry.items() if name not in known and value not in ("", None, [])}
     parts += [f"{name} {json.dumps(value, default=str)}" for name, value in rest.items()]
     return ", ".join(parts)

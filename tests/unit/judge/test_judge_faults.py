@@ -96,22 +96,16 @@ def _deaf(line):
         line["probe_passed"] = False
 
 
-def _concluded(line):
-    if of(line, "n4", "record"):
-        line.update(proved=False, reason="the clock moved")
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_absent, "its rule was not in place at 20.0 s"),
+        (_absent, "it was not in place at 20.0 s"),
         (_passed, "a probe passed to a blocked peer by 20.0 s"),
         (_quiet, "it blocked no packet and no probe from"),
         (_late, "felt the fault begin 0.50 s late"),
         (_early, "felt the fault end at 33.00 s"),
         (_traces, "traces are left: table inet x"),
         (_deaf, "no probe passed after the removal"),
-        (_concluded, "the clock moved"),
     ],
 )
 def test_what_contradicts_the_proof_is_named(change, words):
@@ -164,3 +158,98 @@ def test_a_node_that_looked_late_proves_the_cut_but_not_its_instant():
     fault = judged(look_late)
     assert fault["proved"] is True
     assert fault["skew_ms"] == pytest.approx(0.6)
+
+
+def test_a_probe_that_another_fault_holds_up_is_not_held_against_the_first():
+    """The first is gone, its rules too; that nobody answers is the second one's doing."""
+    lines = ledger(SHAPE, PLAN)
+    for line in lines:
+        if of(line, "n4", "gone"):
+            line["probe_passed"] = False
+    first = PLAN["faults"][0]
+    second = {**first, "id": "second", "start_s": first["end_s"] - 2, "end_s": first["end_s"] + 5}
+    assert not fault_results({"faults": [first]}, lines, START_WALL_NS)[0]["proved"]
+    assert fault_results({"faults": [first, second]}, lines, START_WALL_NS)[0]["proved"]
+    later = {**second, "start_s": first["end_s"] + 4}
+    assert not fault_results({"faults": [first, later]}, lines, START_WALL_NS)[0]["proved"]
+
+
+PAUSE = {
+    "id": "pause", "type": "process", "start_s": 5, "end_s": 10, "for_s": 5, "targets": ["n1", "n2"],
+    "nodes": {"n1": {"units": ["etcd.service"]}, "n2": {"units": ["etcd.service"]}},
+}  # fmt: skip
+
+
+def held(node="n1", start_s=5.0, end_s=10.0, effective=True):
+    """What a node says of a fault that its agent held."""
+
+    def line(event, at_s, **more):
+        return {"node": node, "fault": "pause", "type": "process", "event": event, "t_s": at_s, **more}
+
+    def felt(at_s):
+        return {"felt_ns": START_WALL_NS + int(at_s * 1e9), "resolution_ms": 120.0}
+
+    evidence = [
+        line("evidence", start_s + step, present=True, effective=effective and step > 1, stopped=3)
+        for step in range(1, int(end_s - start_s))
+    ]
+    return [
+        line("check", start_s - 1, able=True, reasons=[], feels=False, lapses=False),
+        line("apply", start_s + 0.1, **felt(start_s + 0.1)),
+        line(
+            "load", start_s + 0.1,
+            start_wall_ns=START_WALL_NS + int(start_s * 1e9), end_wall_ns=START_WALL_NS + int(end_s * 1e9),
+        ),
+        *evidence,
+        line("evidence", end_s, present=True, effective=effective, stopped=3),
+        line("revert", end_s + 0.1, **felt(end_s + 0.1)),
+        line("gone", end_s + 0.2, traces=[], probe_passed=True),
+        line("record", end_s + 0.2, present=True, effective=effective, stopped=3),
+    ]  # fmt: skip
+
+
+def pause(*lines, **change):
+    return fault_results({"faults": [PAUSE | change]}, list(lines), START_WALL_NS)[0]
+
+
+def test_a_fault_that_the_agent_holds_is_proved_by_its_acts_and_its_effect():
+    fault = pause(*held("n1"), *held("n2"))
+    assert (fault["proved"], fault["reason"]) == (True, "")
+    assert (fault["applied_s"], fault["reverted_s"]) == (pytest.approx(5.1), pytest.approx(10.1))
+    assert fault["evidence"]["nodes"]["n1"]["figures"] == {"stopped": 3}
+    assert "n2: its effect was never seen" in pause(*held("n1"), *held("n2", effective=False))["reason"]
+    assert "n2: its ledger says nothing" in pause(*held("n1"))["reason"]
+
+
+def test_nodes_that_a_state_kept_out_are_told_apart_from_those_that_failed():
+    idle = {"node": "n2", "fault": "pause", "event": "idle", "t_s": 5.0, "reason": "its leader was False"}
+    fault = pause(*held("n1"), idle)
+    assert fault["proved"] and fault["evidence"]["idle"] == {"n2": "its leader was False"}
+    none = pause({**idle, "node": "n1"}, idle)
+    assert not none["proved"] and "no node took part (n1: its leader was False; n2" in none["reason"]
+
+
+def test_a_fault_that_began_on_a_state_is_judged_by_its_own_times():
+    fault = pause(*held("n1", 17.0, 22.0), *held("n2", 19.0, 24.0), when={"state": "leader"}, end_s=30)
+    assert fault["proved"] and fault["applied_s"] == pytest.approx(17.1)
+    assert not pause(*held("n1", 17.0, 22.0), *held("n2"))["proved"]
+
+
+def test_a_fault_that_ended_on_a_state_did_not_end_too_early():
+    ended = [
+        {"node": node, "fault": "pause", "event": "until", "t_s": 8.0, "answer": {"lag": 9}}
+        for node in ("n1", "n2")
+    ]
+    lines = [*held("n1", end_s=8.0), *held("n2", end_s=8.0)]
+    assert not pause(*lines)["proved"]
+    assert pause(*lines, *ended)["proved"]
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [("interrupted", "a boot of the node cut it short"), ("reverted", "its agent died")],
+)
+def test_a_fault_cut_short_is_not_proved(event, words):
+    cut = {"node": "n1", "fault": "pause", "event": event, "t_s": 8.0, "traces": []}
+    lines = [line for line in held("n1") if line["event"] not in ("revert", "gone", "record")]
+    assert f"n1: {words}" in pause(*lines, cut, *held("n2"))["reason"]

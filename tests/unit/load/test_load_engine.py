@@ -32,6 +32,13 @@ def test_quick_system(run, tmp_path):
     assert (progress["phase"], progress["sent"]) == ("done", summary["sent"])
 
 
+def test_a_half_file_of_a_killed_generator_does_not_stay(run, tmp_path):
+    """Every writer on a node drafts under one name, so the next to write replaces what a kill left."""
+    (tmp_path / ".progress.json.new").write_text('{"t_s"')
+    run(Client)
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
 def test_a_run_never_meets_the_keys_of_another(run):
     """The same plan run twice on one cluster must not read the first run's values (that was seen once)."""
     records = run(Client, namespace="run-2/")

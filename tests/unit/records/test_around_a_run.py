@@ -28,15 +28,16 @@ from ansible_collections.foundation.testbed.tests.support.synthetic_run import S
 from hypothesis import given
 from hypothesis import strategies as st
 
-FIT = {"blockers": [], "unhealthy": [], "wall_ns": 0}
+FIT = {"blockers": [], "incapable": [], "unhealthy": [], "wall_ns": 0}
 ANSWERS = st.fixed_dictionaries(
     {},
     optional={
         "unreachable": st.booleans(), "failed": st.booleans(), "msg": st.none() | st.text(max_size=9),
         "blockers": st.lists(st.text(max_size=3), max_size=2),
+        "incapable": st.lists(st.text(max_size=3), max_size=2),
         "unhealthy": st.lists(st.text(max_size=3), max_size=2),
     },
-).map(lambda answer: {"unhealthy": [], **answer})  # fmt: skip
+).map(lambda answer: {"incapable": [], "unhealthy": [], **answer})  # fmt: skip
 
 
 @given(st.dictionaries(st.sampled_from(["n1", "n2", "n3"]), ANSWERS), st.floats(-1e6, 1e6))
@@ -46,7 +47,7 @@ def test_whoever_is_not_fit_is_named_and_only_then_a_run_is_refused(answers, off
     for host, answer in answers.items():
         named = any(host in reason for reason in admission.reasons)
         gone = answer.get("unreachable") or answer.get("failed") or "blockers" not in answer
-        fit = not (gone or answer["blockers"] or answer["unhealthy"])
+        fit = not (gone or answer["blockers"] or answer["incapable"] or answer["unhealthy"])
         assert named != fit
     assert any("n9" in r for r in admission.reasons) == (abs(offset_ms) > MAX_CLOCK_OFFSET_MS)
 
@@ -105,9 +106,13 @@ def test_the_overview_names_load_fault_and_promise():
 
 def test_the_cluster_is_read_from_the_inventorys_variables():
     hostvars = {
-        name: {"testbed_id": "t", "testbed_address": f"10.0.0.{i}", "testbed_applications": applications}
+        name: {
+            "testbed_id": "t", "testbed_address": f"10.0.0.{i}", "testbed_applications": applications,
+            "testbed_provider": "container", "testbed_gateway": "10.0.0.254",
+            "testbed_partition_tolerance": 1,
+        }
         for i, (name, applications) in enumerate({"n1": ["etcd"], "n2": [], "o1": []}.items())
-    }
+    }  # fmt: skip
     view = cluster_view({"groups": {"nodes": ["n1", "n2"], "observers": ["o1"]}, "hostvars": hostvars})
     assert view.nodes == {"n1": "10.0.0.0", "n2": "10.0.0.1"}
     assert view.systems == {"n1": ["etcd"], "n2": []}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -95,6 +96,25 @@ def test_a_new_run_is_the_latest_and_an_older_one_can_still_be_found(tmp_path):
     assert run_folder.find_run(tmp_path / "elsewhere", str(older)) == older
     assert json.loads((second / "run.json").read_text()) == {"run": second.name, "seed": 2, "steps": []}
     assert (second / "scenario.yml").read_text() == "name: x\n"
+    assert not list((tmp_path / "runs").glob(".*"))
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "run_name", lambda scenario, now: f"20261123T231500Z-{scenario}")
+    scenario = tmp_path / "split.yml"
+    scenario.write_text("name: x\n")
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(
+            pool.map(
+                lambda seed: run_folder.create(tmp_path / "runs", scenario, "{}\n", {"seed": seed}), range(24)
+            )
+        )
+    endings = ["", *(f"-{number}" for number in range(2, 25))]
+    assert sorted(folder.name for folder in folders) == sorted(f"20261123T231500Z-split{e}" for e in endings)
+    for seed, folder in enumerate(folders):
+        run = json.loads((folder / "run.json").read_text())
+        assert (run["run"], run["seed"]) == (folder.name, seed)
+    assert run_folder.find_run(tmp_path / "runs", "latest") in folders
     assert not list((tmp_path / "runs").glob(".*"))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.judge import judge
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report import page
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.page import (
     ledger_rows,
     render,
@@ -174,3 +175,14 @@ def test_diagram_keeps_order_and_leaves_the_open_open():
     assert len(drawn.lanes) == 3
     assert diagram({"operations": []}) is None
     assert label({"f": "append", "value": "x"}) == "append x"
+
+
+def test_figures_of_any_kind_of_fault_are_said_plainly():
+    said = page._plainly({
+        "backend": "nfqueue", "delay": {"asked_ms": 50.0, "measured_ms": 49.63, "of": 37}, "lacks": [],
+        "processes": [{"pid": 145, "name": "etcd"}], "back_s": None, "<b>": "<i>",
+    })  # fmt: skip
+    assert said == [
+        "backend nfqueue", "delay (asked ms 50, measured ms 49.63, of 37)", "processes (pid 145, name etcd)",
+        "<b> <i>",
+    ]  # fmt: skip
