@@ -13,7 +13,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit integration molecule lint bench setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit integration molecule lint docs bench bench-faults setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,14 @@ lint: setup-dev ## ansible-lint (production), ruff, mypy
 	MYPYPATH=.collections mypy
 	ansible-lint --offline
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker starts runs cycles")
+docs: setup-dev ## Write the generated parts of docs/ anew
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
+
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker starts runs cycles faults link")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
+
+bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench faults
 
 setup-run:
 	@bin/setup run

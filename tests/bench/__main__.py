@@ -1,14 +1,21 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""`make bench`: the figures that docs/figures.md states. Parts: checker, starts, runs, cycles."""
+"""`make bench`: the figures that docs/figures.md states, in the parts that PARTS names."""
 
 from __future__ import annotations
 
 import sys
 
-from ansible_collections.foundation.testbed.tests.bench import checker, lab
+from ansible_collections.foundation.testbed.tests.bench import checker, faults, lab, link
 
-PARTS = {"checker": checker.main, "starts": lab.starts, "runs": lab.runs, "cycles": lab.cycles}
+PARTS = {
+    "checker": checker.main,
+    "starts": lab.starts,
+    "runs": lab.runs,
+    "cycles": lab.cycles,
+    "faults": faults.main,
+    "link": link.main,
+}
 
 
 def main(wanted: list[str]) -> int:

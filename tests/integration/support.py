@@ -103,22 +103,9 @@ class Lab:
 
         return Controller(process, wait_until(armed, 120, "all nodes armed"))
 
-    def on(self, node: str, command: str, check: bool = True) -> str:
+    def on(self, node: str, command: str, check: bool = True, stdin: str | None = None) -> str:
         """Standard output of a shell command on a node, over the lab's own ssh key."""
-        variables = (
-            json.loads(
-                subprocess.run(
-                    ["ansible-inventory", "-i", str(self.inventory), "--host", node],
-                    cwd=ROOT,
-                    text=True,
-                    check=True,
-                    capture_output=True,
-                ).stdout
-            )
-            if node not in _HOSTS
-            else _HOSTS[node]
-        )
-        _HOSTS[node] = variables
+        variables = self.variables(node)
         done = subprocess.run(
             [
                 "ssh",
@@ -131,12 +118,22 @@ class Lab:
                 command,
             ],
             text=True,
+            input=stdin or "",
             capture_output=True,
             check=False,
             timeout=60,
         )
         assert done.returncode == 0 or not check, f"{node}: {command}: {done.stderr}"
         return done.stdout
+
+    def variables(self, node: str) -> dict[str, Any]:
+        """What the inventory says of a host."""
+        known = _HOSTS.setdefault(self.inventory, {})
+        if node not in known:
+            command = ["ansible-inventory", "-i", str(self.inventory), "--host", node]
+            done = subprocess.run(command, cwd=ROOT, text=True, check=True, capture_output=True)
+            known[node] = json.loads(done.stdout)
+        return known[node]
 
     def tables(self, node: str) -> list[str]:
         """Tables of nftables on a node that are ours."""
@@ -147,7 +144,7 @@ class Lab:
         return (self.runs_dir / "latest").resolve()
 
 
-_HOSTS: dict[str, dict[str, Any]] = {}
+_HOSTS: dict[Path, dict[str, dict[str, Any]]] = {}
 
 
 class Controller:

@@ -1,0 +1,36 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The lease, as a sceptic would test it: in short here, every fault in every way in `make bench-faults`."""
+
+from __future__ import annotations
+
+import leases
+import pytest
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def cluster(lab):
+    for node in leases.NODES:
+        leases.prepare(lab, node)
+    return leases.cluster_of(lab)
+
+
+@pytest.mark.parametrize("way", ["agent killed", "ssh cut", "reboot"])
+def test_whatever_dies_no_fault_outlives_its_plan(lab, cluster, way):
+    assert leases.try_way(lab, "n1", way, leases.SAID["partition: peers"], cluster) == []
+
+
+def test_two_runs_at_once_leave_each_other_alone(lab, cluster):
+    assert leases.try_two_runs(lab, "n2", leases.SAID["partition: peers"], cluster) == []
+
+
+def test_an_ad_hoc_command_that_is_killed_changes_nothing(lab, cluster):
+    assert leases.try_killed_controller(lab, "n1", leases.SAID["partition: peers"], cluster) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_random_mixes_leave_no_trace(lab, cluster, seed):
+    node = leases.NODES[seed % 3]
+    assert leases.try_mix(lab, node, seed, cluster) == []
