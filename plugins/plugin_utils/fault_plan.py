@@ -22,12 +22,27 @@ def compile_faults(scenario: Scenario, cluster: ClusterView) -> tuple[list[Entry
     """Return the faults of the plan, and a line for each thing that the cluster cannot give."""
     faults: list[Entry] = []
     problems: list[str] = []
+    first: dict[str, int] = {}
     for i, condition in enumerate(scenario.conditions):
         try:
-            faults += _repeated(i + 1, condition, scenario, cluster, faults)
+            found = _repeated(i + 1, condition, scenario, cluster, faults)
+            _once(i, found, first)
         except ValueError as error:
             problems.append(joined(f"conditions[{i}]", str(error)))
+        else:
+            faults += found
     return faults, problems
+
+
+def _once(number: int, found: Sequence[Entry], first: dict[str, int]) -> None:
+    """Raise ValueError where a fault bears a name that another condition gave, also by a repetition."""
+    for fault in found:
+        other = first.setdefault(fault["id"], number)
+        if other != number:
+            raise ValueError(
+                f"id: given {fault['id']!r} a second time, first by conditions[{other}]; "
+                "allowed: every id once, also with the -1, -2, ... of repetitions"
+            )
 
 
 def sub_seed(seed: int, purpose: str) -> int:

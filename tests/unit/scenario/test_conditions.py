@@ -202,6 +202,28 @@ def test_faults_of_several_conditions_count_together_as_down():
     assert len(faults(first, {**second, "at": "21s"})) == 2
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_repetition_never_bears_another_conditions_name(turned):
+    """Two faults of one name on a node share one undo record, and one of them is never taken back."""
+    entries = [slow(id="a", every="5s", count=2), slow(id="a-1")]
+    line = wrong(*(reversed(entries) if turned else entries))
+    assert (
+        "conditions[1].id: given 'a-1' a second time, first by conditions[0]; allowed: every id once" in line
+    )
+    assert "id: given 'link-1'" in wrong(slow(), slow(id="link-1"))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "a-1", "a-1-1", "link-2"]), st.integers(1, 3)), max_size=4))
+def test_faults_of_a_plan_have_names_of_their_own(said):
+    entries = [slow(id=name, every="1s", count=count) for name, count in said]
+    try:
+        ids = [fault["id"] for fault in faults(*entries)]
+    except InputError as error:
+        assert all(".id: given " in line for line in error.problems)
+    else:
+        assert len(set(ids)) == len(ids) == sum(count for _name, count in said)
+
+
 @given(st.integers(0, 2**48), st.text(max_size=5), st.text(max_size=5))
 def test_one_more_draw_here_moves_nothing_there(seed, one, other):
     assert (fault_plan.sub_seed(seed, one) == fault_plan.sub_seed(seed, other)) == (one == other)
