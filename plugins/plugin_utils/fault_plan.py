@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
@@ -16,6 +16,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import joined
 
 Entry = dict[str, Any]
+# Seconds after its end in which a node that was down still boots, and counts as down.
+BOOT_S = 5.0
 
 
 def compile_faults(scenario: Scenario, cluster: ClusterView) -> tuple[list[Entry], list[str]]:
@@ -60,33 +62,36 @@ def _repeated(
         fault_id = own_id if condition.count is None else f"{own_id}-{repeat + 1}"
         start_s = condition.at + repeat * (condition.every or 0.0)
         draw = random.Random(sub_seed(scenario.seed, f"fault/{fault_id}"))
-        down = _down([*earlier, *found], start_s, start_s + (condition.within or 0.0) + condition.for_)
-        found.append(_fault(fault_id, start_s, condition, scenario.system, cluster, draw, down))
+        end_s = start_s + (condition.within or 0.0) + condition.for_
+        beside = _down_between([*earlier, *found], start_s, end_s + BOOT_S)
+        found.append(_fault(fault_id, (start_s, end_s), condition, scenario.system, cluster, draw, beside))
     return found
 
 
 def _fault(
     fault_id: str,
-    start_s: float,
+    span_s: tuple[float, float],
     condition: Condition,
     system: str,
     cluster: ClusterView,
     draw: random.Random,
-    down: set[str],
+    beside: Sequence[Entry],
 ) -> Entry:
+    """Return one fault; `beside` are those that have nodes down at some time within its span."""
     states = dict(_states(condition, system, cluster))
     takes_down = condition.kind.takes_down(condition.params)
+    down = {name for fault in beside for name in fault["targets"]}
     chosen = _chosen(condition, system, cluster, draw, down if takes_down else set())
-    if takes_down:
-        _at_most(condition, cluster, down | set(chosen), one_at_most="where" in states)
     conditional = "when" in states or "where" in states
     programs = condition.kind.plan(condition.params, Targets(chosen, cluster, draw, conditional))
-    end_s = start_s + (condition.within or 0.0) + condition.for_
+    if takes_down:
+        allowed = cluster.max_down if condition.max_down is None else condition.max_down
+        at_most(allowed, _most_down(beside, span_s[0], _taken(condition, chosen)), "nodes")
     return {
         "id": fault_id,
         "type": condition.type,
-        "start_s": _plain(start_s),
-        "end_s": _plain(end_s),
+        "start_s": _plain(span_s[0]),
+        "end_s": _plain(span_s[1]),
         "for_s": _plain(condition.for_),
         "targets": [name for name in cluster.nodes if name in programs],
         "params": condition.params,
@@ -137,16 +142,34 @@ def _chosen(
     return condition.chosen(cluster, draw)
 
 
-def _down(faults: Sequence[Entry], start_s: float, end_s: float) -> set[str]:
-    """Names of the nodes that faults take down at some time within a window."""
-    overlapping = (fault for fault in faults if fault["start_s"] < end_s and start_s < fault["end_s"])
-    return {name for fault in overlapping if fault["takes_down"] for name in fault["targets"]}
+def _taken(condition: Condition, chosen: Sequence[str]) -> Sequence[str]:
+    """Return the nodes that go down; of those in a state, as many as can be in it."""
+    if condition.nodes == "leader":
+        return ["the leader"]
+    return chosen[1:] if condition.nodes == "followers" else chosen
 
 
-def _at_most(condition: Condition, cluster: ClusterView, down: set[str], one_at_most: bool) -> None:
+def _down_between(faults: Sequence[Entry], start_s: float, end_s: float) -> list[Entry]:
+    """Faults that have nodes down, or still booting, at some time within a span."""
+    down = (fault for fault in faults if fault["takes_down"])
+    return [fault for fault in down if fault["start_s"] < end_s and start_s < fault["end_s"] + BOOT_S]
+
+
+def _most_down(beside: Sequence[Entry], start_s: float, chosen: Sequence[str]) -> set[str]:
+    """Return the nodes that are down at once with the chosen ones, at the instant when they are most."""
+    instants = [start_s, *(fault["start_s"] for fault in beside if fault["start_s"] > start_s)]
+    return max((_down_at(beside, at_s) | set(chosen) for at_s in instants), key=len)
+
+
+def _down_at(faults: Sequence[Entry], at_s: float) -> set[str]:
+    there = (fault for fault in faults if fault["start_s"] <= at_s < fault["end_s"] + BOOT_S)
+    return {name for fault in there for name in fault["targets"]}
+
+
+def at_most(allowed: int, down: Collection[str], key: str) -> None:
     """Raise ValueError where more nodes would be down at once than allowed."""
-    allowed = cluster.max_down if condition.max_down is None else condition.max_down
-    count = 1 if one_at_most else len(down)
-    if count > allowed:
-        names = "" if one_at_most else f" ({', '.join(sorted(down))})"
-        raise ValueError(f"nodes: given {count} nodes down at once{names}; allowed: max_down, {allowed}")
+    if len(down) > allowed:
+        raise ValueError(
+            f"{key}: given {len(down)} nodes down at once ({', '.join(sorted(down))}); "
+            f"allowed: max_down, {allowed}"
+        )
