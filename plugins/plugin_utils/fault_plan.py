@@ -82,7 +82,7 @@ def _fault(
     takes_down = condition.kind.takes_down(condition.params)
     down = {name for fault in beside for name in fault["targets"]}
     chosen = _chosen(condition, system, cluster, draw, down if takes_down else set())
-    conditional = "when" in states or "where" in states
+    conditional = bool(states)
     programs = condition.kind.plan(condition.params, Targets(chosen, cluster, draw, conditional))
     if takes_down:
         allowed = cluster.max_down if condition.max_down is None else condition.max_down

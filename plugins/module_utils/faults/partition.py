@@ -159,11 +159,15 @@ def grudges_of(params: Mapping[str, Any], targets: Targets) -> dict[str, list[st
         return {name: [peer for peer in params["peers"] if peer != name] for name in chosen}
     if targets.conditional:
         if shape != "alone":
+            said = "groups: given" if shape is None else f"shape: given {shape!r}"
             raise ValueError(
-                f"shape: given {shape!r} on a state of the system; allowed: alone, or peers "
-                "(each node acts by itself)"
+                f"{said} on a state of the system; allowed: shape alone, or peers (each node acts by itself)"
             )
-        return {name: [peer for peer in targets.cluster.nodes if peer != name] for name in chosen}
+        others = {
+            **targets.cluster.nodes,
+            **(targets.cluster.observers if params["clients"] == "cut" else {}),
+        }
+        return {name: [peer for peer in others if peer != name] for name in chosen}
     if shape == "one_way":
         return _one_way(params["groups"])
     if shape in ("majorities_ring", "bridge"):

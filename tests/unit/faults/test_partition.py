@@ -91,6 +91,14 @@ def test_a_node_that_finds_out_by_itself_acts_by_itself():
     }  # fmt: skip
     with pytest.raises(ValueError, match="each node acts by itself"):
         plan(3, conditional=True, shape="halves")
+    with pytest.raises(ValueError, match="groups: given on a state of the system"):
+        plan(2, conditional=True, groups={"a": ["n1"], "b": ["n2"]})
+
+
+def test_a_node_that_finds_out_by_itself_cuts_off_the_clients_too():
+    programs = plan(3, conditional=True, shape="alone", clients="cut")
+    assert all("o1" in program["blocked"] for program in programs.values())
+    assert set(programs) == {"n1", "n2", "n3"}
 
 
 def test_one_way_is_cut_in_one_direction_only():

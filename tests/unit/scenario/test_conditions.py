@@ -243,6 +243,17 @@ def test_no_instant_of_a_plan_has_more_nodes_down_than_allowed(outages, most):
         assert all(len(names) <= most for names in down)
 
 
+@pytest.mark.parametrize("key", ["until", "when"])
+def test_sides_that_need_each_other_neither_begin_nor_end_on_a_nodes_own_state(key):
+    """A node whose system comes to the state would leave its side alone, and the others cut from it."""
+    state = {key: {"state": "lag", "above": 5}, **({"within": "5s"} if key == "when" else {})}
+    cut = {"type": "partition", "at": "5s", "for": "10s", **state}
+    for said in ({"shape": "halves"}, {"groups": {"a": ["n1"], "b": ["n2"]}}):
+        assert "on a state of the system; allowed: shape alone, or peers" in wrong({**cut, **said})
+    (fault,) = faults({**cut, "shape": "alone", "nodes": ["n1"]})
+    assert list(fault["nodes"]) == ["n1"]
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_repetition_never_bears_another_conditions_name(turned):
     """Two faults of one name on a node share one undo record, and one of them is never taken back."""
