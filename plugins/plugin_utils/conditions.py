@@ -137,6 +137,11 @@ class Condition(BaseModel):
         problems += [self._with_shared_keys(line) for line in wrong]
         if not wrong:
             problems += self.kind.problems(params)
+            named_by = self.kind.names_nodes(params)
+            chosen = [key for key in ("nodes", "affected_percentage") if getattr(self, key) is not None]
+            problems += [
+                f"{key}: given beside {named_by}; allowed: one of them" for key in chosen if named_by
+            ]
         return problems
 
     def _with_shared_keys(self, line: str) -> str:

@@ -9,7 +9,7 @@ import pkgutil
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils import faults
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter
@@ -95,6 +95,11 @@ class Fault:
     def problems(params: Mapping[str, Any]) -> Iterable[str]:
         """Say what is wrong with parameters that are right one by one, as `key: given ...; allowed: ...`."""
         return ()
+
+    @staticmethod
+    def names_nodes(params: Mapping[str, Any]) -> Optional[str]:
+        """Return the parameter that says by itself which nodes it is about: none are chosen beside it."""
+        return None
 
     @staticmethod
     def takes_down(params: Mapping[str, Any]) -> bool:

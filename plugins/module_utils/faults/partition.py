@@ -266,6 +266,11 @@ class Partition(Fault):
             yield "protocol: given 'icmp' beside ports; allowed: tcp, udp"
 
     @staticmethod
+    def names_nodes(params: Mapping[str, Any]) -> Optional[str]:
+        """Groups say who is cut from whom."""
+        return "groups" if "groups" in params else None
+
+    @staticmethod
     def plan(params: dict[str, Any], targets: Targets) -> dict[str, dict[str, Any]]:
         """Every host's own part: whom it drops, and whom of the others it still has to reach."""
         cluster = targets.cluster

@@ -243,6 +243,13 @@ def test_no_instant_of_a_plan_has_more_nodes_down_than_allowed(outages, most):
         assert all(len(names) <= most for names in down)
 
 
+@pytest.mark.parametrize("shape", [{}, {"shape": "one_way"}])
+def test_groups_name_their_nodes_so_none_are_chosen_beside_them(shape):
+    cut = {"type": "partition", "at": "5s", "for": "10s", "groups": {"a": ["n1"], "b": ["n2"]}, **shape}
+    for key, value in (("nodes", ["n1"]), ("nodes", "all"), ("affected_percentage", 50)):
+        assert f"conditions[0].{key}: given beside groups; allowed: one of them" in wrong({**cut, key: value})
+
+
 @pytest.mark.parametrize("key", ["until", "when"])
 def test_sides_that_need_each_other_neither_begin_nor_end_on_a_nodes_own_state(key):
     """A node whose system comes to the state would leave its side alone, and the others cut from it."""
