@@ -63,6 +63,7 @@ evidence:
 """
 
 import json
+import os
 import socket
 import time
 from datetime import datetime, timezone
@@ -70,6 +71,7 @@ from datetime import datetime, timezone
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import active_units
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import cuts_management
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import (
     AGENT,
     UNIT_PREFIX,
@@ -167,6 +169,8 @@ def present(module) -> None:
             )
         end_ns = now["start_wall_ns"] + int(now["faults"][0]["end_s"] * 1e9)
         module.exit_json(changed=False, run=run, until=iso(end_ns))
+    for problem in cuts_management(params["program"], os.environ.get("SSH_CONNECTION", "")):
+        module.fail_json(msg=f"{params['type']}: {problem}")
     agent = ["python3", str(AGENT)]
     status, output, errors = module.run_command(
         [*agent, "capable", params["type"], json.dumps(params["program"])]

@@ -72,8 +72,10 @@ wall_ns:
 """
 
 import json
+import os
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import cuts_management
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
@@ -98,6 +100,12 @@ def main() -> None:
     if status != 0:
         module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
     answer = json.loads(output)
+    connection = os.environ.get("SSH_CONNECTION", "")
+    answer["incapable"] += [
+        f"{fault['id']} ({fault['type']}): {problem}"
+        for fault in module.params["faults"]
+        for problem in cuts_management(fault["node"], connection)
+    ]
     if module.sha256(str(AGENT)) != module.params["agent_sha256"]:
         answer["blockers"].append("its agent is not this controller's: run the playbook provision")
     module.exit_json(changed=False, **answer)

@@ -1,0 +1,54 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""No fault takes away the session by which the controller reaches the node."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
+    controller_address,
+    cuts_management,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+SESSION = "10.77.0.1 50022 10.77.0.11 22"
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        (SESSION, "10.77.0.1"),
+        ("::ffff:10.77.0.1 50022 ::ffff:10.77.0.11 22", "10.77.0.1"),
+        ("fd00::1 50022 fd00::2 22", "fd00::1"),
+        ("", None),
+        ("UNKNOWN 65535 UNKNOWN 65535", None),
+    ],
+)
+def test_the_controller_is_the_other_end_of_the_session(said, address):
+    assert controller_address(said) == address
+
+
+@given(st.ip_addresses() | st.text())
+def test_whatever_the_session_says_is_an_address_or_nothing(said):
+    found = controller_address(f"{said} 1 10.0.0.1 22")
+    assert found is None or ipaddress.ip_address(found)
+
+
+@pytest.mark.parametrize("key", ["blocked", "affected"])
+def test_a_fault_that_names_the_controller_is_refused_in_one_line(key):
+    (line,) = cuts_management({key: {"n2": "10.77.0.12", "o1": "10.77.0.1"}}, SESSION)
+    assert line == (
+        "peers: given 'o1', the management address: the controller's session comes from 10.77.0.1; "
+        "allowed: any other"
+    )
+
+
+@pytest.mark.parametrize(
+    "program", [{}, {"blocked": {}}, {"blocked": {"n2": "10.77.0.12"}}, {"affected": None}]
+)
+def test_other_faults_are_left_alone(program):
+    assert list(cuts_management(program, SESSION)) == []
+    assert list(cuts_management({"blocked": {"n2": "10.77.0.12"}}, "")) == []
