@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils import faults
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter, text
+
+# What a fault may be called: its name becomes part of those of a unit, a folder and a table.
+fault_id = text(
+    r"[a-z][a-z0-9-]{0,20}", "a lower-case letter, then at most 20 lower-case letters, digits, hyphens"
+)
 
 
 @dataclass(frozen=True)
