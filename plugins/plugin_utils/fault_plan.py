@@ -58,13 +58,11 @@ def _repeated(
     """Return one fault for each repetition of a condition; raises ValueError."""
     own_id = condition.id or f"{condition.type}-{number}"
     found: list[Entry] = []
-    for repeat in range(condition.count or 1):
-        fault_id = own_id if condition.count is None else f"{own_id}-{repeat + 1}"
-        start_s = condition.at + repeat * (condition.every or 0.0)
+    for repeat, span_s in enumerate(condition.spans_s, 1):
+        fault_id = own_id if condition.count is None else f"{own_id}-{repeat}"
         draw = random.Random(sub_seed(scenario.seed, f"fault/{fault_id}"))
-        end_s = start_s + (condition.within or 0.0) + condition.for_
-        beside = _down_between([*earlier, *found], start_s, end_s + BOOT_S)
-        found.append(_fault(fault_id, (start_s, end_s), condition, scenario.system, cluster, draw, beside))
+        beside = _down_between([*earlier, *found], span_s[0], span_s[1] + BOOT_S)
+        found.append(_fault(fault_id, span_s, condition, scenario.system, cluster, draw, beside))
     return found
 
 
@@ -92,7 +90,7 @@ def _fault(
         "type": condition.type,
         "start_s": _plain(span_s[0]),
         "end_s": _plain(span_s[1]),
-        "for_s": _plain(condition.for_),
+        "for_s": _plain(span_s[1] - span_s[0] - (condition.within or 0.0)),
         "targets": [name for name in cluster.nodes if name in programs],
         "params": condition.params,
         "takes_down": takes_down,
@@ -104,7 +102,8 @@ def _fault(
 
 def _plain(seconds: float) -> float:
     """Return whole seconds as whole numbers: plans are read by people."""
-    return int(seconds) if seconds == int(seconds) else round(seconds, 6)
+    rounded = round(seconds, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _states(condition: Condition, system: str, cluster: ClusterView) -> Iterator[tuple[str, Entry]]:

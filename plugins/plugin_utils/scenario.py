@@ -19,9 +19,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions impo
     Condition,
     Duration,
     Strict,
-    translated,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.specification import translated
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
     joined,
