@@ -38,7 +38,7 @@ EXAMPLES = r"""
     faults:
       - id: slow
         type: link
-        node: {delay: 0.05, peers: {n2: 10.77.0.12}}
+        node: {delay: 0.05, affected: {n2: 10.77.0.12}, seed: 40630758644503}
 """
 
 RETURN = r"""
