@@ -65,7 +65,6 @@ evidence:
 """
 
 import json
-import os
 import socket
 import time
 from datetime import datetime, timezone
@@ -74,7 +73,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_m
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_id
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import active_units
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import cuts_management
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
+    cuts_management,
+    ssh_connection,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import (
     AGENT,
     UNIT_PREFIX,
@@ -187,7 +189,7 @@ def present(module) -> None:
             )
         end_ns = now["start_wall_ns"] + int(now["faults"][0]["end_s"] * 1e9)
         module.exit_json(changed=False, run=run, until=iso(end_ns))
-    for problem in cuts_management(params["program"], os.environ.get("SSH_CONNECTION", "")):
+    for problem in cuts_management(params["program"], ssh_connection()):
         module.fail_json(msg=f"{params['type']}: {problem}")
     agent = ["python3", str(AGENT)]
     status, output, errors = module.run_command(

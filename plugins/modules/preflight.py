@@ -72,10 +72,12 @@ wall_ns:
 """
 
 import json
-import os
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import cuts_management
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
+    cuts_management,
+    ssh_connection,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
@@ -100,7 +102,7 @@ def main() -> None:
     if status != 0:
         module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
     answer = json.loads(output)
-    connection = os.environ.get("SSH_CONNECTION", "")
+    connection = ssh_connection()
     answer["incapable"] += [
         f"{fault['id']} ({fault['type']}): {problem}"
         for fault in module.params["faults"]
