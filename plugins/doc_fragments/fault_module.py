@@ -30,6 +30,7 @@ options:
   id:
     description:
       - Name of the fault, by which O(state=absent) finds it. The kind's own name where it is not given.
+      - A lower-case letter, then at most 20 lower-case letters, digits or hyphens.
       - The same fault again while it is active changes nothing. Another one of this name is refused.
     type: str
   seed:

@@ -42,9 +42,9 @@ EXAMPLES = r"""
     rate: 500ppm
     for: 1min
 
-# Ad hoc:
-# ansible n1 -i inventories/vm -m foundation.testbed.clock -a 'action=strobe offset=2s interval=1s for=30s'
-# ansible n1 -i inventories/vm -m foundation.testbed.clock -a 'state=absent'
+# Ad hoc, on an inventory of machines with clocks of their own:
+# ansible n1 -i inventory.yml -m foundation.testbed.clock -a 'action=strobe offset=2s interval=1s for=30s'
+# ansible n1 -i inventory.yml -m foundation.testbed.clock -a 'state=absent'
 """
 
 RETURN = r"""

@@ -18,7 +18,9 @@ options:
     type: str
     required: true
   id:
-    description: Name of the fault on the node.
+    description:
+      - Name of the fault on the node. A lower-case letter, then at most 20 lower-case letters, digits or
+        hyphens; or the O(type).
     type: str
     required: true
   state:
@@ -68,8 +70,13 @@ import time
 from datetime import datetime, timezone
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_id
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import active_units
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
+    cuts_management,
+    ssh_connection,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import (
     AGENT,
     UNIT_PREFIX,
@@ -78,9 +85,24 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths imp
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.recover import read_program
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.unit import unit_command
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import text
 
 # Seconds for the agent to start before the fault begins.
 AHEAD_S = 2.0
+kind_name = text(r"[a-z][a-z_]{0,20}", "a kind of fault, such as partition")
+
+
+def names_problem(params: dict):
+    """Return what is wrong with the names that become part of units and paths, or None."""
+    given = [("type", kind_name, params["type"])]
+    if params["id"] != params["type"]:
+        given.append(("id", fault_id, params["id"]))
+    for key, parse, value in given:
+        try:
+            parse(value)
+        except ValueError as error:
+            return f"{key}: {error}"
+    return None
 
 
 def active_run(fault_id: str):
@@ -167,6 +189,8 @@ def present(module) -> None:
             )
         end_ns = now["start_wall_ns"] + int(now["faults"][0]["end_s"] * 1e9)
         module.exit_json(changed=False, run=run, until=iso(end_ns))
+    for problem in cuts_management(params["program"], ssh_connection()):
+        module.fail_json(msg=f"{params['type']}: {problem}")
     agent = ["python3", str(AGENT)]
     status, output, errors = module.run_command(
         [*agent, "capable", params["type"], json.dumps(params["program"])]
@@ -205,6 +229,9 @@ def main() -> None:
         },
         required_if=[("state", "present", ("for_s", "program"))],
     )
+    problem = names_problem(module.params)
+    if problem:
+        module.fail_json(msg=problem)
     absent(module) if module.params["state"] == "absent" else present(module)
 
 

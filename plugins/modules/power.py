@@ -22,6 +22,12 @@ options:
       - C(panic) is refused on containers, whose kernel is the host's.
     type: str
     choices: [crash, reboot, 'off', panic]
+  max_down:
+    description:
+      - Never more nodes down at once; more are refused. The cluster's C(partition_tolerance) where it is not
+        given.
+      - All hosts of the play count, also those that a C(when) of the task leaves out.
+    type: int
 """
 
 EXAMPLES = r"""

@@ -38,7 +38,7 @@ EXAMPLES = r"""
     faults:
       - id: slow
         type: link
-        node: {delay: 0.05, peers: {n2: 10.77.0.12}}
+        node: {delay: 0.05, affected: {n2: 10.77.0.12}, seed: 40630758644503}
 """
 
 RETURN = r"""
@@ -74,6 +74,10 @@ wall_ns:
 import json
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
+    cuts_management,
+    ssh_connection,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 
 
@@ -98,6 +102,12 @@ def main() -> None:
     if status != 0:
         module.fail_json(msg=f"the agent cannot say: {errors.strip()[-500:]}")
     answer = json.loads(output)
+    connection = ssh_connection()
+    answer["incapable"] += [
+        f"{fault['id']} ({fault['type']}): {problem}"
+        for fault in module.params["faults"]
+        for problem in cuts_management(fault["node"], connection)
+    ]
     if module.sha256(str(AGENT)) != module.params["agent_sha256"]:
         answer["blockers"].append("its agent is not this controller's: run the playbook provision")
     module.exit_json(changed=False, **answer)

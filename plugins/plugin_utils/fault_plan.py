@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
@@ -16,18 +16,35 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import joined
 
 Entry = dict[str, Any]
+# Seconds after its end in which a node that was down still boots, and counts as down.
+BOOT_S = 5.0
 
 
 def compile_faults(scenario: Scenario, cluster: ClusterView) -> tuple[list[Entry], list[str]]:
     """Return the faults of the plan, and a line for each thing that the cluster cannot give."""
     faults: list[Entry] = []
     problems: list[str] = []
+    first: dict[str, int] = {}
     for i, condition in enumerate(scenario.conditions):
         try:
-            faults += _repeated(i + 1, condition, scenario, cluster, faults)
+            found = _repeated(i + 1, condition, scenario, cluster, faults)
+            _once(i, found, first)
         except ValueError as error:
             problems.append(joined(f"conditions[{i}]", str(error)))
+        else:
+            faults += found
     return faults, problems
+
+
+def _once(number: int, found: Sequence[Entry], first: dict[str, int]) -> None:
+    """Raise ValueError where a fault bears a name that another condition gave, also by a repetition."""
+    for fault in found:
+        other = first.setdefault(fault["id"], number)
+        if other != number:
+            raise ValueError(
+                f"id: given {fault['id']!r} a second time, first by conditions[{other}]; "
+                "allowed: every id once, also with the -1, -2, ... of repetitions"
+            )
 
 
 def sub_seed(seed: int, purpose: str) -> int:
@@ -41,38 +58,39 @@ def _repeated(
     """Return one fault for each repetition of a condition; raises ValueError."""
     own_id = condition.id or f"{condition.type}-{number}"
     found: list[Entry] = []
-    for repeat in range(condition.count or 1):
-        fault_id = own_id if condition.count is None else f"{own_id}-{repeat + 1}"
-        start_s = condition.at + repeat * (condition.every or 0.0)
+    for repeat, span_s in enumerate(condition.spans_s, 1):
+        fault_id = own_id if condition.count is None else f"{own_id}-{repeat}"
         draw = random.Random(sub_seed(scenario.seed, f"fault/{fault_id}"))
-        down = _down([*earlier, *found], start_s, start_s + (condition.within or 0.0) + condition.for_)
-        found.append(_fault(fault_id, start_s, condition, scenario.system, cluster, draw, down))
+        beside = _down_between([*earlier, *found], span_s[0], span_s[1] + BOOT_S)
+        found.append(_fault(fault_id, span_s, condition, scenario.system, cluster, draw, beside))
     return found
 
 
 def _fault(
     fault_id: str,
-    start_s: float,
+    span_s: tuple[float, float],
     condition: Condition,
     system: str,
     cluster: ClusterView,
     draw: random.Random,
-    down: set[str],
+    beside: Sequence[Entry],
 ) -> Entry:
+    """Return one fault; `beside` are those that have nodes down at some time within its span."""
     states = dict(_states(condition, system, cluster))
     takes_down = condition.kind.takes_down(condition.params)
+    down = {name for fault in beside for name in fault["targets"]}
     chosen = _chosen(condition, system, cluster, draw, down if takes_down else set())
-    if takes_down:
-        _at_most(condition, cluster, down | set(chosen), one_at_most="where" in states)
-    conditional = "when" in states or "where" in states
+    conditional = bool(states)
     programs = condition.kind.plan(condition.params, Targets(chosen, cluster, draw, conditional))
-    end_s = start_s + (condition.within or 0.0) + condition.for_
+    if takes_down:
+        allowed = cluster.max_down if condition.max_down is None else condition.max_down
+        at_most(allowed, _most_down(beside, span_s[0], _taken(condition, chosen)), "nodes")
     return {
         "id": fault_id,
         "type": condition.type,
-        "start_s": _plain(start_s),
-        "end_s": _plain(end_s),
-        "for_s": _plain(condition.for_),
+        "start_s": _plain(span_s[0]),
+        "end_s": _plain(span_s[1]),
+        "for_s": _plain(span_s[1] - span_s[0] - (condition.within or 0.0)),
         "targets": [name for name in cluster.nodes if name in programs],
         "params": condition.params,
         "takes_down": takes_down,
@@ -84,7 +102,8 @@ def _fault(
 
 def _plain(seconds: float) -> float:
     """Return whole seconds as whole numbers: plans are read by people."""
-    return int(seconds) if seconds == int(seconds) else round(seconds, 6)
+    rounded = round(seconds, 6)
+    return int(rounded) if rounded == int(rounded) else rounded
 
 
 def _states(condition: Condition, system: str, cluster: ClusterView) -> Iterator[tuple[str, Entry]]:
@@ -122,16 +141,34 @@ def _chosen(
     return condition.chosen(cluster, draw)
 
 
-def _down(faults: Sequence[Entry], start_s: float, end_s: float) -> set[str]:
-    """Names of the nodes that faults take down at some time within a window."""
-    overlapping = (fault for fault in faults if fault["start_s"] < end_s and start_s < fault["end_s"])
-    return {name for fault in overlapping if fault["takes_down"] for name in fault["targets"]}
+def _taken(condition: Condition, chosen: Sequence[str]) -> Sequence[str]:
+    """Return the nodes that go down; of those in a state, as many as can be in it."""
+    if condition.nodes == "leader":
+        return ["the leader"]
+    return chosen[1:] if condition.nodes == "followers" else chosen
 
 
-def _at_most(condition: Condition, cluster: ClusterView, down: set[str], one_at_most: bool) -> None:
+def _down_between(faults: Sequence[Entry], start_s: float, end_s: float) -> list[Entry]:
+    """Faults that have nodes down, or still booting, at some time within a span."""
+    down = (fault for fault in faults if fault["takes_down"])
+    return [fault for fault in down if fault["start_s"] < end_s and start_s < fault["end_s"] + BOOT_S]
+
+
+def _most_down(beside: Sequence[Entry], start_s: float, chosen: Sequence[str]) -> set[str]:
+    """Return the nodes that are down at once with the chosen ones, at the instant when they are most."""
+    instants = [start_s, *(fault["start_s"] for fault in beside if fault["start_s"] > start_s)]
+    return max((_down_at(beside, at_s) | set(chosen) for at_s in instants), key=len)
+
+
+def _down_at(faults: Sequence[Entry], at_s: float) -> set[str]:
+    there = (fault for fault in faults if fault["start_s"] <= at_s < fault["end_s"] + BOOT_S)
+    return {name for fault in there for name in fault["targets"]}
+
+
+def at_most(allowed: int, down: Collection[str], key: str) -> None:
     """Raise ValueError where more nodes would be down at once than allowed."""
-    allowed = cluster.max_down if condition.max_down is None else condition.max_down
-    count = 1 if one_at_most else len(down)
-    if count > allowed:
-        names = "" if one_at_most else f" ({', '.join(sorted(down))})"
-        raise ValueError(f"nodes: given {count} nodes down at once{names}; allowed: max_down, {allowed}")
+    if len(down) > allowed:
+        raise ValueError(
+            f"{key}: given {len(down)} nodes down at once ({', '.join(sorted(down))}); "
+            f"allowed: max_down, {allowed}"
+        )

@@ -18,13 +18,41 @@ def progress_line(plan: Mapping[str, Any], now_s: float, generators: Sequence[Ma
 
 
 def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
-    """Say which faults are active now and how long they last."""
+    """Say which faults are active now, or wait for a state, and how long they last."""
     active = [
-        f"{fault['id']} ({_detail(fault)}), {fault['end_s'] - now_s:.0f} s more"
+        f"{fault['id']} ({_detail(fault)}), {_how_long(fault, now_s)}"
         for fault in faults
         if fault["start_s"] <= now_s < fault["end_s"]
     ]
     return "; ".join(active) or "no fault"
+
+
+def _how_long(fault: Mapping[str, Any], now_s: float) -> str:
+    """Say how long it lasts; of one that waits for a state, only its nodes know whether it has begun."""
+    left = f"{fault['end_s'] - now_s:.0f} s more"
+    if "when" in fault:
+        state, waits_s = state_words(fault["when"]), fault["start_s"] + fault["when"]["within_s"] - now_s
+        if waits_s > 0:
+            return f"waiting for {state}, {waits_s:.0f} s more at most"
+        return f"where {state} came, {left} at most"
+    return f"until {state_words(fault['until'])}, {left} at most" if "until" in fault else left
+
+
+def state_words(condition: Mapping[str, Any]) -> str:
+    """Say a state of the system in words."""
+    state = condition["state"]
+    if condition.get("changed"):
+        return f"a change of {state}"
+    key = next(key for key in ("is", "above", "below") if key in condition)
+    value = condition[key]
+    said = str(value).lower() if isinstance(value, bool) else f"{value}"
+    return f"{state} {key} {said}"
+
+
+def _on_state(fault: Mapping[str, Any]) -> str:
+    """Say which states begin and end a fault within its times."""
+    words = {"when": "on", "until": "until"}
+    return "".join(f" {word} {state_words(fault[key])}" for key, word in words.items() if key in fault)
 
 
 def _detail(fault: Mapping[str, Any]) -> str:
@@ -34,7 +62,7 @@ def _detail(fault: Mapping[str, Any]) -> str:
         return f"{fault['type']} " + " | ".join("+".join(members) for members in groups.values())
     told = " ".join(f"{key}={_value(value)}" for key, value in fault["params"].items())
     where = fault.get("where")
-    asked = f" where {where['state']} is {where['is']}" if where else ""
+    asked = f" where {state_words(where)}" if where else ""
     return f"{fault['type']} {told} on {'+'.join(fault['targets'])}{asked}".replace("  ", " ")
 
 
@@ -66,7 +94,8 @@ def overview(plan: Mapping[str, Any]) -> str:
             f"{part['system']}, clients: {', '.join(c['name'] for c in part['clients'])}"
         )
     for fault in plan["faults"]:
-        lines.append(f"fault     {fault['id']}: {fault['start_s']} s to {fault['end_s']} s, {_detail(fault)}")
+        until = f"{fault['start_s']} s to {fault['end_s']} s"
+        lines.append(f"fault     {fault['id']}: {until}{_on_state(fault)}, {_detail(fault)}")
     for item in plan["criteria"]:
         lines.append(f"criterion {item['name']} {item['comparison']} {item['threshold']:g}")
     return "\n".join(lines)

@@ -19,9 +19,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions impo
     Condition,
     Duration,
     Strict,
-    translated,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.specification import translated
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
     joined,
@@ -150,10 +150,6 @@ class Scenario(Strict):
         for i, condition in enumerate(self.conditions):
             for problem in condition.schedule_problems(self.duration):
                 raise ValueError(joined(f"conditions[{i}]", problem))
-        ids = [condition.id or f"{condition.type}-{i}" for i, condition in enumerate(self.conditions, 1)]
-        for i, name in enumerate(ids):
-            if name in ids[:i]:
-                raise ValueError(f"conditions[{i}].id: given {name!r} a second time; allowed: every id once")
         for name in self.success_criteria:
             if name not in CRITERIA:
                 raise ValueError(f"success_criteria: {not_allowed(name, CRITERIA)}")

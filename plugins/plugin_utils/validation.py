@@ -75,7 +75,7 @@ class _Loader(yaml.SafeLoader):
             before = first.setdefault((key.tag, key.value), key)
             if before is not key:
                 self.repeated.append(
-                    f"{key.start_mark.line + 1}: {_word(key.value)}: given again, "
+                    f"{key.start_mark.line + 1}: {word(key.value)}: given again, "
                     f"first in line {before.start_mark.line + 1}; allowed: every key once"
                 )
         return mapping
@@ -130,13 +130,19 @@ def _line(words: object) -> str:
 
 
 def _key(loc: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{_word(part)}" for part in loc)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{word(part)}" for part in loc)
     return text.removesuffix(".[key]").removeprefix(".")
 
 
-def _word(part: str) -> str:
+def word(part: object) -> str:
     """Return a key as it is, or quoted where it would not be one word on one line."""
-    return part if part and part.isprintable() and len(part) <= 80 else shown(part)
+    fits = isinstance(part, str) and part and part.isprintable() and len(part) <= 80
+    return str(part) if fits else shown(part)
+
+
+def as_duration(seconds: float) -> str:
+    """Return seconds as a user writes them, such as 70s or 0.5s."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def _field_names(model: type[BaseModel]) -> str:

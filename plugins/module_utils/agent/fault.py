@@ -9,10 +9,15 @@ import pkgutil
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils import faults
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter, text
+
+# What a fault may be called: its name becomes part of those of a unit, a folder and a table.
+fault_id = text(
+    r"[a-z][a-z0-9-]{0,20}", "a lower-case letter, then at most 20 lower-case letters, digits, hyphens"
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,11 @@ class Fault:
     def problems(params: Mapping[str, Any]) -> Iterable[str]:
         """Say what is wrong with parameters that are right one by one, as `key: given ...; allowed: ...`."""
         return ()
+
+    @staticmethod
+    def names_nodes(params: Mapping[str, Any]) -> Optional[str]:
+        """Return the parameter that says by itself which nodes it is about: none are chosen beside it."""
+        return None
 
     @staticmethod
     def takes_down(params: Mapping[str, Any]) -> bool:

@@ -161,7 +161,9 @@ class Link(Fault):
         for name in targets.chosen:
             others = params.get("peers") or list(cluster.nodes)
             affected = {
-                peer: peer_address(peer, known, cluster.management) for peer in others if peer != name
+                peer: peer_address(peer, known, cluster.management, known[name])
+                for peer in others
+                if peer != name
             }
             if affected:
                 programs[name] = {**asked, "affected": affected, "seed": targets.draw.getrandbits(48)}

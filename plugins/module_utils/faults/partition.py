@@ -159,11 +159,15 @@ def grudges_of(params: Mapping[str, Any], targets: Targets) -> dict[str, list[st
         return {name: [peer for peer in params["peers"] if peer != name] for name in chosen}
     if targets.conditional:
         if shape != "alone":
+            said = "groups: given" if shape is None else f"shape: given {shape!r}"
             raise ValueError(
-                f"shape: given {shape!r} on a state of the system; allowed: alone, or peers "
-                "(each node acts by itself)"
+                f"{said} on a state of the system; allowed: shape alone, or peers (each node acts by itself)"
             )
-        return {name: [peer for peer in targets.cluster.nodes if peer != name] for name in chosen}
+        others = {
+            **targets.cluster.nodes,
+            **(targets.cluster.observers if params["clients"] == "cut" else {}),
+        }
+        return {name: [peer for peer in others if peer != name] for name in chosen}
     if shape == "one_way":
         return _one_way(params["groups"])
     if shape in ("majorities_ring", "bridge"):
@@ -262,6 +266,11 @@ class Partition(Fault):
             yield "protocol: given 'icmp' beside ports; allowed: tcp, udp"
 
     @staticmethod
+    def names_nodes(params: Mapping[str, Any]) -> Optional[str]:
+        """Groups say who is cut from whom."""
+        return "groups" if "groups" in params else None
+
+    @staticmethod
     def plan(params: dict[str, Any], targets: Targets) -> dict[str, dict[str, Any]]:
         """Every host's own part: whom it drops, and whom of the others it still has to reach."""
         cluster = targets.cluster
@@ -279,7 +288,9 @@ class Partition(Fault):
         senders = next(iter(params["groups"].values())) if params.get("shape") == "one_way" else None
         return {
             name: {
-                "blocked": {peer: peer_address(peer, known, cluster.management) for peer in peers},
+                "blocked": {
+                    peer: peer_address(peer, known, cluster.management, known[name]) for peer in peers
+                },
                 "open": {peer: known[peer] for peer in grudges if peer != name and peer not in peers},
                 "direction": "both" if senders is None else "out" if name in senders else "in",
                 **match,
@@ -376,20 +387,41 @@ class Partition(Fault):
         return await pings(self.blocked, RECOVERY_S)
 
 
-def peer_address(peer: str, known: Mapping[str, str], management: Sequence[str]) -> str:
-    """Return the address of a peer given by name or by address; raises ValueError."""
-    if peer in known:
-        return known[peer]
+def peer_address(peer: str, known: Mapping[str, str], management: Sequence[str], own: str = "") -> str:
+    """Return the address of a peer given by name or by address; raises ValueError.
+
+    `own` is that of the node which is to be cut from it.
+    """
+    address = known.get(peer) or _ipv4(peer, known)
+    reason = _beyond_reach(address)
+    if address in management:
+        reason = "the management address: the controller would lose its nodes"
+    elif address == own:
+        reason = "the node's own address"
+    if reason:
+        raise ValueError(f"peers: given {peer!r}, {reason}; allowed: any other")
+    return address
+
+
+def _ipv4(peer: str, known: Mapping[str, str]) -> str:
     try:
-        address = str(ipaddress.IPv4Address(peer))
+        return str(ipaddress.IPv4Address(peer))
     except ValueError:
         raise ValueError(f"peers: {not_allowed(peer, known)}; or an IPv4 address") from None
-    if address in management:
-        raise ValueError(
-            f"peers: given {peer!r}, the management address: the controller would lose its nodes; "
-            "allowed: any other"
-        )
-    return address
+
+
+def _beyond_reach(address: str) -> str:
+    """Return why no single peer has such an address, empty where one may."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # an inventory may know a host by name alone
+        return ""
+    kinds = {
+        "a loopback address": parsed.is_loopback,
+        "the unspecified address": parsed.is_unspecified,
+        "a multicast address": parsed.is_multicast,
+    }
+    return next((kind for kind, given in kinds.items() if given), "")
 
 
 def evidence_of(listing: str, wanted: Sequence[str]) -> dict[str, Any]:

@@ -5,12 +5,19 @@
 from __future__ import annotations
 
 import importlib
+import re
+from pathlib import Path
 
 import pytest
 import yaml
 from ansible_collections.foundation.testbed.plugins.doc_fragments.fault_module import ModuleDocFragment
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class, fault_kinds
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
+    ClusterView,
+    fault_class,
+    fault_kinds,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils import catalogue
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import allowed_keys, own_program
 
 PLUGINS = "ansible_collections.foundation.testbed.plugins"
 SHARED = set(yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"])
@@ -37,7 +44,7 @@ def test_every_kind_has_a_module_an_action_and_rows(kind):
 @pytest.mark.parametrize("kind", fault_kinds())
 def test_a_modules_options_are_the_kinds_parameters(kind):
     options = yaml.safe_load(module(kind).DOCUMENTATION)["options"]
-    assert set(options) == set(fault_class(kind).parameters)
+    assert set(options) == set(allowed_keys(fault_class(kind))) - SHARED
     assert not set(options) & SHARED
     for name, parameter in fault_class(kind).parameters.items():
         # With state=absent none is needed, so none is required outright.
@@ -47,6 +54,48 @@ def test_a_modules_options_are_the_kinds_parameters(kind):
             assert parameter.parse(options[name]["default"]) == parameter.default, name
         for word in options[name].get("choices", []):
             assert parameter.parse(word) == word
+
+
+def modules():
+    folder = Path(importlib.import_module(f"{PLUGINS}.modules.preflight").__file__).parent
+    return {path.stem: module(path.stem) for path in sorted(folder.glob("*.py"))}
+
+
+def takes_testbed_id(documentation):
+    fragments = documentation.get("extends_documentation_fragment", "")
+    shared = any(name in str(fragments) for name in ("node_module", "fault_module"))
+    return shared or "testbed_id" in documentation.get("options", {})
+
+
+def test_the_action_group_names_every_module_that_takes_testbed_id():
+    """module_defaults of the group would silently leave out one that is not named."""
+    runtime = yaml.safe_load((catalogue.DOCUMENT.parents[1] / "meta/runtime.yml").read_text(encoding="utf-8"))
+    takers = [
+        name for name, code in modules().items() if takes_testbed_id(yaml.safe_load(code.DOCUMENTATION))
+    ]
+    assert runtime["action_groups"]["testbed"] == takers
+
+
+def test_examples_name_inventories_that_exist():
+    root = catalogue.DOCUMENT.parents[1]
+    for name, code in modules().items():
+        for inventory in re.findall(r"-i (inventories/\S+)", code.EXAMPLES):
+            assert (root / inventory).is_dir(), name
+
+
+def test_the_example_of_a_preflight_is_a_program_that_its_kind_makes():
+    (task,) = yaml.safe_load(module("preflight").EXAMPLES)
+    (asked,) = task["foundation.testbed.preflight"]["faults"]
+    nodes = {f"n{i}": f"10.77.0.1{i}" for i in (1, 2)}
+    said = {"peers": "n2", "delay": "50ms", "for": "5s"}
+    _, program = own_program(asked["type"], said, "n1", ["n1"], ClusterView("t", nodes, {}, {}, {}))
+    assert asked["node"] == program
+
+
+@pytest.mark.parametrize("kind", fault_kinds())
+def test_every_kind_has_a_page_that_explains_all_it_may_be_told(kind):
+    page = (catalogue.DOCUMENT.parent / "faults" / f"{kind}.md").read_text(encoding="utf-8")
+    assert [key for key in fault_class(kind).parameters if f"`{key}`" not in page] == []
 
 
 @pytest.mark.parametrize("kind", fault_kinds())

@@ -91,6 +91,14 @@ def test_a_node_that_finds_out_by_itself_acts_by_itself():
     }  # fmt: skip
     with pytest.raises(ValueError, match="each node acts by itself"):
         plan(3, conditional=True, shape="halves")
+    with pytest.raises(ValueError, match="groups: given on a state of the system"):
+        plan(2, conditional=True, groups={"a": ["n1"], "b": ["n2"]})
+
+
+def test_a_node_that_finds_out_by_itself_cuts_off_the_clients_too():
+    programs = plan(3, conditional=True, shape="alone", clients="cut")
+    assert all("o1" in program["blocked"] for program in programs.values())
+    assert set(programs) == {"n1", "n2", "n3"}
 
 
 def test_one_way_is_cut_in_one_direction_only():
@@ -129,7 +137,14 @@ def test_clients_may_be_cut_too():
         ({"groups": {"a": ["n1"], "b": ["n9"]}}, "groups.b: given 'n9'; allowed: n1, n2, n3"),
         ({"shape": "one_way"}, "allowed: two groups"),
         ({"peers": ["n9"]}, "peers: given 'n9'; allowed: n1, n2, n3, o1; or an IPv4 address"),
-        ({"peers": ["10.0.0.254"]}, "the management address"),
+        (
+            {"peers": ["10.0.0.254"]},
+            "peers: given '10.0.0.254', the management address: the controller would",
+        ),
+        ({"peers": ["127.0.0.1"]}, "peers: given '127.0.0.1', a loopback address; allowed: any other"),
+        ({"peers": ["0.0.0.0"]}, "the unspecified address"),
+        ({"peers": ["224.0.0.1"]}, "a multicast address"),
+        ({"peers": ["10.0.0.2"]}, "peers: given '10.0.0.2', the node's own address"),
         ({"peers": ["n2"], "clients": "cut"}, "clients: given 'cut'; allowed: stay"),
         ({"peers": ["n2"], "ports": [80], "protocol": "icmp"}, "protocol: given 'icmp' beside ports"),
         ({"peers": ["n2"], "ports": [0]}, "ports: given 0; allowed: a whole number from 1 to 65535"),
@@ -140,6 +155,24 @@ def test_a_mistake_is_one_line(params, words):
     with pytest.raises(ValueError) as caught:
         plan(3, **params)
     assert words in str(caught.value)
+
+
+def test_the_management_address_is_refused_by_name_too():
+    known = {"n1": "10.0.0.1", "o1": "10.0.0.254"}
+    with pytest.raises(ValueError, match="peers: given 'o1', the management address"):
+        partition.peer_address("o1", known, ["10.0.0.254"], "10.0.0.1")
+    assert partition.peer_address("o1", known, [], "10.0.0.1") == "10.0.0.254"
+
+
+@given(st.ip_addresses(v=4).map(str) | st.text(max_size=16))
+def test_any_peer_is_an_address_of_another_or_an_error_of_one_line(peer):
+    try:
+        address = partition.peer_address(peer, {"n2": "10.0.0.2"}, ["10.0.0.254"], "10.0.0.1")
+    except ValueError as error:
+        assert str(error).startswith("peers: given ") and len(str(error).splitlines()) == 1
+    else:
+        assert address == "10.0.0.2" or address == peer
+        assert address not in ("10.0.0.254", "10.0.0.1", "0.0.0.0") and not address.startswith("127.")
 
 
 @given(st.lists(st.sampled_from(["n1", "n2", "n3", "10.9.9.9"]), min_size=1, unique=True))

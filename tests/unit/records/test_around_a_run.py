@@ -97,6 +97,41 @@ def test_two_faults_at_once_are_both_named():
     assert active_faults(faults, 12).count("partition") == 2
 
 
+WAITING = {
+    **PLAN["faults"][0], "start_s": 5, "end_s": 35,
+    "when": {"state": "term", "changed": True, "system": "etcd", "within_s": 20.0},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now_s", "words"),
+    [
+        (4, "no fault"),
+        (5, "cut (partition n1+n2 | n3), waiting for a change of term, 20 s more at most"),
+        (25, "cut (partition n1+n2 | n3), where a change of term came, 10 s more at most"),
+        (35, "no fault"),
+    ],
+)
+def test_a_fault_that_waits_for_a_state_is_not_called_active(now_s, words):
+    assert active_faults([WAITING], now_s) == words
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"is": True}, "lag is true"),
+        ({"is": 5}, "lag is 5"),
+        ({"above": 5}, "lag above 5"),
+        ({"below": 0.5}, "lag below 0.5"),
+        ({"changed": True}, "a change of lag"),
+    ],
+)
+def test_a_state_is_said_in_words(state, words):
+    fault = {**PLAN["faults"][0], "until": {"state": "lag", "system": "etcd", **state}}
+    assert active_faults([fault], 10) == f"cut (partition n1+n2 | n3), until {words}, 20 s more at most"
+    assert f"cut: 10 s to 30 s until {words}, partition" in overview({**PLAN, "faults": [fault]})
+
+
 def test_the_overview_names_load_fault_and_promise():
     text = overview(PLAN)
     assert "cut: 10 s to 30 s, partition n1+n2 | n3" in text

@@ -15,7 +15,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     parse_duration,
     percentage,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils import conditions, fault_plan
+from ansible_collections.foundation.testbed.plugins.plugin_utils import conditions, fault_plan, specification
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
     asked_of,
     compile_plan,
@@ -143,8 +143,8 @@ S33 = (
 def test_the_specifications_own_scenario_is_understood():
     """S3.3 to the letter: numbers are milliseconds, each condition is stopped at the end."""
     *down, latency = faults(*S33)
-    assert [(fault["start_s"], fault["end_s"]) for fault in down] == [(10, 50), (20, 60)]
-    assert (latency["start_s"], latency["end_s"], len(latency["targets"])) == (0, 60, 3)
+    assert [(fault["start_s"], fault["end_s"]) for fault in down] == [(10, 48), (20, 48)]
+    assert (latency["start_s"], latency["end_s"], len(latency["targets"])) == (0, 48, 3)
     assert latency["params"]["delay"] == pytest.approx(0.55)
     assert latency["params"]["jitter"] == pytest.approx(0.45)
     (loss,) = faults({"message_loss": {"percentage": 20, "at": "5s", "for": "5s"}})
@@ -172,7 +172,7 @@ def wrong(*entries, **more):
         ({"type": "link", "at": "1s"}, "conditions[0].for: is required but missing"),
         (slow(**{"for": "7h"}), "conditions[0].for: given '7h'; allowed: at most 6h, the longest lease"),
         (slow(**{"for": "0s"}), "conditions[0].for: given '0s'"),
-        (slow(at="55s"), "conditions[0]: given an end at 65 s; allowed: at most the duration, 60 s"),
+        (slow(at="55s"), "conditions[0]: given an end at 65s; allowed: at most the duration, 60s"),
         (slow(every="10s"), "count: belongs to every"),
         (slow(when={"state": "leader", "is": True}), "within: belongs to when"),
         (slow(until={"state": "leader"}), "conditions[0].until: given nothing; allowed: one of is, above"),
@@ -187,6 +187,47 @@ def wrong(*entries, **more):
         ({"network_latency": {"max": 1}}, "conditions[0].network_latency.min: is required but missing"),
         ({"network_latency": 5}, "conditions[0].network_latency: given 5; allowed: a mapping"),
         ({"node_failure": {"interval": "5s", "count": 0}}, "conditions[0].node_failure.count: given 0"),
+        ({"type": "network_latency"}, ".type: given 'network_latency', a word of the specification"),
+        ({"type": "network_latency"}, "or, without type, {network_latency: {min: ..., max: ...}}"),
+        ({"type": ["link"]}, "conditions[0].type: given ['link']; allowed: link, partition, power"),
+        ({"network_latncy": {"min": 1}}, "network_latncy: given 'network_latncy'; allowed: message_loss"),
+        ({"network_latency": {"min": 1, "max": 2, "a\nb": 1}}, r"network_latency.'a\nb': unknown key"),
+        ({"network_latency": {"min": 0, "max": 0}}, "conditions[0].network_latency.max: given 0; allowed"),
+        (
+            {"network_latency": {"min": 1, "max": 2, "at": "70s"}},
+            "network_latency.at: given '70s'; allowed: before 48s, when the system is left to recover",
+        ),
+        ({"network_latency": {"min": 1, "max": 2, "at": 70000, "for": "5s"}}, "].at: given 70s; allowed:"),
+        (slow(at="70s"), "conditions[0].at: given 70s; allowed: before the duration, 60s"),
+        (slow(at="5s", every="30s", count=3), ".every: given a begin at 65s; allowed: before the"),
+        (slow(at="5s", every="5s", count=3, end="15s"), "every: given a begin at 15s; allowed: before end,"),
+        (slow(end="70s", **{"for": "70s"}), "given an end at 70s; allowed: at most the duration, 60s"),
+        (slow(end="20s", within="5s", when={"state": "lag", "above": 5}), "end: given beside when"),
+        ({"node_failure": {"interval": 10000, "count": 6}}, "node_failure.count: given 6, the last one at"),
+        ({"node_failure": {"interval": "50s", "count": 1}}, "node_failure.interval: given '50s'; allowed:"),
+        (slow(nodes={"random": "2"}), ".nodes.random: given '2'; allowed: a whole number from 1"),
+        (slow(nodes={"random": 0}), "conditions[0].nodes.random: given 0; allowed: a whole number from 1"),
+        (slow(nodes={"random": True}), "conditions[0].nodes.random: given True; allowed: a whole number"),
+        (slow(nodes={"percentage": "x"}), "conditions[0].nodes.percentage: given 'x'; allowed: a percentage"),
+        (slow(nodes=3), ".nodes: given 3; allowed: all, leader, followers, a list of names, {rand"),
+        (slow(nodes=[3]), "conditions[0].nodes: given 3; allowed: a name of letters"),
+        (slow(nodes={"random": 1, "percentage": 3}), "allowed: one of random, percentage"),
+        (slow(nodes={"share": 1}), ".nodes: given {'share': 1}; allowed: one of random, percentage"),
+        (slow(nodes={}), "conditions[0].nodes: given {}; allowed: one of random, percentage"),
+        (slow(nodes=[]), "conditions[0].nodes: given []; allowed: a list of at least one"),
+        (slow(until={"state": "lag", "above": "high"}), "until.above: given 'high'; allowed: a number"),
+        (slow(until={"state": "lag", "below": 10**5000}), "until.below: given a int too large to show;"),
+        (slow(until={"state": "lag", "is": [1]}), "until.is: given [1]; allowed: a text, a number, true or"),
+        (slow(until={"state": "lag", "changed": False}), "until.changed: given False; allowed: true"),
+        (slow(until={"state": "lag", "is_": 5}), "until.is_: unknown key; given 'is_'; allowed: above,"),
+        (slow(until="lag"), "conditions[0].until: given 'lag'; allowed: a mapping"),
+        (slow(id="A b"), "conditions[0].id: given 'A b'; allowed: a lower-case letter, then at most 20"),
+        (slow(id=5), "conditions[0].id: given 5; allowed: a lower-case letter"),
+        (
+            {"type": "link", "at": "5s", "for_": "5s", "delay": "5ms"},
+            "conditions[0].for_: unknown key; given 'for_'; allowed: affected_percentage",
+        ),
+        (slow(for_="5s"), "(did you mean 'for'?)"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(entry, words):
@@ -199,7 +240,167 @@ def test_faults_of_several_conditions_count_together_as_down():
     first = {"type": "power", "id": "a", "at": "1s", "for": "20s", "nodes": ["n1", "n2", "n3"]}
     second = {"type": "power", "id": "b", "at": "10s", "for": "5s", "nodes": ["n4"]}
     assert "conditions[1].nodes: given 4 nodes down at once (n1, n2, n3, n4)" in wrong(first, second)
-    assert len(faults(first, {**second, "at": "21s"})) == 2
+    assert len(faults(first, {**second, "at": "26s"})) == 2
+
+
+def off(node, start_s, end_s, **more):
+    times = {"at": f"{start_s}s", "for": f"{end_s - start_s}s"}
+    return {"type": "power", "id": f"{node}-{start_s}", "nodes": [node], **times, **more}
+
+
+def test_nodes_that_are_down_one_after_the_other_are_not_down_at_once():
+    """n1 and n2 never meet, though both meet n3."""
+    outages = [off("n1", 1, 10), off("n2", 15, 20), off("n3", 5, 16, max_down=2)]
+    assert len(faults(*outages)) == 3
+    line = wrong(*outages, off("n4", 8, 9, max_down=2))
+    assert "conditions[3].nodes: given 3 nodes down at once (n1, n3, n4); allowed: max_down, 2" in line
+
+
+def test_a_node_that_boots_is_still_down():
+    assert "given 2 nodes down at once" in wrong(off("n1", 1, 10), off("n2", 14, 20, max_down=1))
+    assert "given 2 nodes down at once" in wrong(off("n2", 14, 20), off("n1", 1, 10, max_down=1))
+    assert len(faults(off("n1", 1, 10), off("n2", 15, 20, max_down=1))) == 2
+
+
+OUTAGES = st.lists(
+    st.tuples(st.sampled_from(list(NODES)), st.integers(1, 40), st.integers(1, 10)), max_size=6, unique=True
+)
+
+
+@given(OUTAGES, st.integers(0, 4))
+def test_no_instant_of_a_plan_has_more_nodes_down_than_allowed(outages, most):
+    said = [
+        off(f"{node}", at, at + span, max_down=most, id=f"x{i}") for i, (node, at, span) in enumerate(outages)
+    ]
+    down = [
+        {node for node, at, span in outages if at <= now_s < at + span + fault_plan.BOOT_S}
+        for now_s in range(60)
+    ]
+    try:
+        faults(*said)
+    except InputError:
+        assert any(len(names) > most for names in down)
+    else:
+        assert all(len(names) <= most for names in down)
+
+
+SHARED_WORDS = {"id": "own", "at": 0, "for": 5000}
+
+
+@pytest.mark.parametrize("none", [0, 0.0, "0s", "0ms", "0 s"])
+def test_the_specification_may_begin_at_once_and_delay_by_nothing_at_least(none):
+    (fault,) = faults({"network_latency": {"min": none, "max": 100, "at": none}})
+    assert (fault["start_s"], fault["params"]["delay"], fault["params"]["jitter"]) == (0, 0.05, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("word", "more"),
+    [
+        ("node_failure", {"interval": 1000, "count": 1, "max_down": 1}),
+        ("network_latency", {"min": 1, "max": 2, "affected_percentage": 50}),
+        ("resource_exhaustion", {"type": "cpu", "target_percentage": 40, "affected_percentage": 50}),
+        ("message_loss", {"percentage": 5, "affected_percentage": 50}),
+    ],
+)
+def test_every_word_of_the_specification_takes_what_its_condition_takes(monkeypatch, word, more):
+    monkeypatch.setattr(conditions, "fault_kinds", lambda: ["link", "power", "pressure"])
+    (fault,) = faults({word: {**SHARED_WORDS, **more}})
+    assert fault["id"] == ("own-1" if word == "node_failure" else "own")
+    assert (fault["start_s"], fault["end_s"]) == (0, 5)
+    assert len(fault["targets"]) == (5 if "affected_percentage" in more else 1)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "begins_s"), [(60, 48), (50, 40), (30, 20), (100, 80), (600, 480), (12, 6), (1, 0.5)]
+)
+def test_the_system_is_left_to_recover(duration_s, begins_s):
+    assert specification.settling_begins_s(duration_s) == begins_s
+
+
+@given(st.integers(1, 40), st.integers(1, 3), st.integers(20, 300))
+def test_nodes_that_fail_stay_down_until_the_system_is_left_to_recover(interval_s, count, duration_s):
+    entry = {"node_failure": {"interval": interval_s * 1000, "count": count}}
+    end_s = specification.settling_begins_s(duration_s)
+    try:
+        found = faults(entry, duration=f"{duration_s}s")
+    except InputError as error:
+        assert interval_s * count >= end_s
+        assert "when the system is left to recover" in str(error)
+    else:
+        assert [fault["start_s"] for fault in found] == [interval_s * (i + 1) for i in range(count)]
+        assert {fault["end_s"] for fault in found} == {end_s}
+        assert all(fault["for_s"] == pytest.approx(end_s - fault["start_s"]) for fault in found)
+
+
+def test_a_length_that_is_said_is_kept():
+    found = faults({"node_failure": {"interval": 20000, "count": 2, "for": "20s"}})
+    assert [(fault["start_s"], fault["end_s"]) for fault in found] == [(20, 40), (40, 60)]
+
+
+def test_no_repetition_lasts_beyond_the_end_that_is_said():
+    found = faults(slow(every="8s", count=3, end="25s"))
+    assert [(fault["start_s"], fault["end_s"], fault["for_s"]) for fault in found] == [
+        (5, 15, 10), (13, 23, 10), (21, 25, 4)
+    ]  # fmt: skip
+
+
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("0s")
+WORDS = st.sampled_from(
+    ["min", "max", "at", "for", "interval", "count", "type", "percentage", "id", "max_down", "a\nb"]
+)
+
+
+@given(
+    st.sampled_from(list(specification.SPECIFICATION)), st.dictionaries(WORDS, ANYTHING, max_size=6),
+    st.floats(0.001, 1e6),
+)  # fmt: skip
+def test_whatever_is_said_in_the_specifications_words_is_a_condition_or_one_line(said, params, duration_s):
+    try:
+        entry = specification.translated({said: params}, duration_s)
+    except ValueError as error:
+        assert str(error).startswith(f"{said}.") and len(str(error).splitlines()) == 1
+    else:
+        assert parse_duration(entry["for"]) > 0
+
+
+@pytest.mark.parametrize("shape", [{}, {"shape": "one_way"}])
+def test_groups_name_their_nodes_so_none_are_chosen_beside_them(shape):
+    cut = {"type": "partition", "at": "5s", "for": "10s", "groups": {"a": ["n1"], "b": ["n2"]}, **shape}
+    for key, value in (("nodes", ["n1"]), ("nodes", "all"), ("affected_percentage", 50)):
+        assert f"conditions[0].{key}: given beside groups; allowed: one of them" in wrong({**cut, key: value})
+
+
+@pytest.mark.parametrize("key", ["until", "when"])
+def test_sides_that_need_each_other_neither_begin_nor_end_on_a_nodes_own_state(key):
+    """A node whose system comes to the state would leave its side alone, and the others cut from it."""
+    state = {key: {"state": "lag", "above": 5}, **({"within": "5s"} if key == "when" else {})}
+    cut = {"type": "partition", "at": "5s", "for": "10s", **state}
+    for said in ({"shape": "halves"}, {"groups": {"a": ["n1"], "b": ["n2"]}}):
+        assert "on a state of the system; allowed: shape alone, or peers" in wrong({**cut, **said})
+    (fault,) = faults({**cut, "shape": "alone", "nodes": ["n1"]})
+    assert list(fault["nodes"]) == ["n1"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_repetition_never_bears_another_conditions_name(turned):
+    """Two faults of one name on a node share one undo record, and one of them is never taken back."""
+    entries = [slow(id="a", every="5s", count=2), slow(id="a-1")]
+    line = wrong(*(reversed(entries) if turned else entries))
+    assert (
+        "conditions[1].id: given 'a-1' a second time, first by conditions[0]; allowed: every id once" in line
+    )
+    assert "id: given 'link-1'" in wrong(slow(), slow(id="link-1"))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "a-1", "a-1-1", "link-2"]), st.integers(1, 3)), max_size=4))
+def test_faults_of_a_plan_have_names_of_their_own(said):
+    entries = [slow(id=name, every="1s", count=count) for name, count in said]
+    try:
+        ids = [fault["id"] for fault in faults(*entries)]
+    except InputError as error:
+        assert all(".id: given " in line for line in error.problems)
+    else:
+        assert len(set(ids)) == len(ids) == sum(count for _name, count in said)
 
 
 @given(st.integers(0, 2**48), st.text(max_size=5), st.text(max_size=5))
