@@ -1,9 +1,10 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writing small files so that a reader never sees half of one."""
+"""Small files: written so that a reader never sees half of one, read while others remove them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -23,3 +24,31 @@ def write_json(path: Path, data: Any, durable: bool = False) -> None:
     except OSError:  # a full disk: half a file is no use to anybody
         fresh.unlink(missing_ok=True)
         raise
+    if durable:  # its name too
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk; raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds, None where there is none; raises ValueError for what is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def read_all(folder: Path, pattern: str = "*.json") -> list[Any]:
+    """Return what the JSON files of a folder hold, by name; one that vanishes, or is none, stops nobody."""
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        with contextlib.suppress(ValueError):
+            found.append(read_json(path))
+    return [each for each in found if each is not None]

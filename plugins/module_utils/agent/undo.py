@@ -8,13 +8,13 @@ the disk, durably; what would not lies in memory, so that a full disk keeps no f
 
 from __future__ import annotations
 
-import json
+import glob
 import time
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNDO, VOLATILE_UNDO
 
 
@@ -53,8 +53,8 @@ class UndoJournal:
 
     def entries(self, run: Optional[str] = None) -> list[dict[str, Any]]:
         """What is still to be taken back, of one run or of all."""
-        paths = [path for folder in (self.folder, self.volatile) for path in sorted(folder.glob("*.json"))]
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        pattern = "*.json" if run is None else f"{glob.escape(run)}.*.json"
+        found = [entry for folder in (self.folder, self.volatile) for entry in read_all(folder, pattern)]
         return [entry for entry in found if run is None or entry["run"] == run]
 
     def revert(self, run: Optional[str] = None) -> list[str]:
