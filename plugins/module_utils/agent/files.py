@@ -7,8 +7,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 
 def write_json(path: Path, data: Any, durable: bool = False) -> None:
@@ -52,3 +53,55 @@ def read_all(folder: Path, pattern: str = "*.json") -> list[Any]:
         with contextlib.suppress(ValueError):
             found.append(read_json(path))
     return [each for each in found if each is not None]
+
+
+class Lines:
+    """A file that grows by whole lines, so that several processes may write and a kill loses none.
+
+    What a full disk refuses is kept in memory, in order, until there is room.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._unwritten = b""
+        self._lock = threading.Lock()
+
+    def append(self, record: Any) -> None:
+        """Append one record as JSON; never raises for the disk's sake."""
+        with self._lock:
+            self._unwritten += (json.dumps(record) + "\n").encode()
+            with contextlib.suppress(OSError):
+                self._write()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every line has reached the file."""
+        return not self._unwritten
+
+    def flush(self) -> None:
+        """Write what is still in memory; raises OSError when the disk refuses."""
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            while self._unwritten:
+                self._unwritten = self._unwritten[os.write(descriptor, self._unwritten) :]
+        finally:
+            os.close(descriptor)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the whole records of the file: a power cut may have left half a line."""
+        if not self.path.exists():
+            return []
+        found = (_record(line) for line in self.path.read_bytes().split(b"\n"))
+        return [record for record in found if record is not None]
+
+
+def _record(line: bytes) -> Optional[dict[str, Any]]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

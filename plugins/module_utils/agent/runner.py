@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import enrolment, system
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
@@ -26,7 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 SAMPLE_OFFSET_S = 0.5
 # Faults that overlap block in threads, each in its own.
 THREADS = 64
-# Seconds that a ledger which a full disk keeps in memory is given at the end to reach the disk.
+# Seconds that records which a full disk keeps in memory are given at the end to reach the disk.
 FLUSH_S = 10.0
 # Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
 SWITCH_INTERVAL_S = 0.0005
@@ -44,6 +44,7 @@ class Agent:
         self.resumed = resumed
         self.clock = RunClock(program["start_wall_ns"])
         self.ledger = Ledger(folder / "ledger.jsonl", program["node"], self.clock)
+        self.samples = Lines(folder / "samples.jsonl")
 
     async def run(self) -> int:
         """Arm, live through the plan, and say how it went; returns the exit status."""
@@ -86,11 +87,12 @@ class Agent:
         return [fault for fault in faults if fault not in begun]
 
     def _flush(self) -> None:
-        """Bring the whole ledger to the disk, once there is room again; raises OSError past the patience."""
+        """Bring all records to the disk, once there is room again; raises OSError past the patience."""
         deadline = time.monotonic() + FLUSH_S
-        while not self.ledger.whole:
+        while not (self.ledger.whole and self.samples.whole):
             try:
                 self.ledger.flush()
+                self.samples.flush()
             except OSError:
                 if time.monotonic() > deadline:
                     raise
@@ -130,14 +132,10 @@ class Agent:
         if not self.program["systems"]:
             return
         loop = asyncio.get_running_loop()
-        with (self.folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1) as file:
-            for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
-                await self.clock.until(second + SAMPLE_OFFSET_S)
-                answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
-                file.write(
-                    json.dumps({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
-                    + "\n"
-                )
+        for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
+            await self.clock.until(second + SAMPLE_OFFSET_S)
+            answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
+            self.samples.append({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
 
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""

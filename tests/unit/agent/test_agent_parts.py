@@ -284,6 +284,35 @@ def test_a_full_disk_loses_no_line_of_the_ledger(tmp_path, monkeypatch):
     assert ledger.whole and events(tmp_path) == ["armed", "start", "end"]
 
 
+def test_a_full_disk_ends_no_fault_and_loses_no_sample(tmp_path, program, monkeypatch):
+    """The disk is full for the whole plan, and has room again as it ends."""
+    files = [tmp_path / name for name in ("ledger.jsonl", "samples.jsonl")]
+    for path in files:
+        path.symlink_to("/dev/full")
+
+    def make_room(seconds):
+        for path in files:
+            path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(runner, "SAMPLE_OFFSET_S", 0.05)
+    monkeypatch.setattr(runner.system, "status", lambda name: {"healthy": True})
+    monkeypatch.setattr(runner.time, "sleep", make_room)
+    program |= {"systems": ["etcd"], "duration_s": 1}
+    assert asyncio.run(runner.Agent(tmp_path, program).run()) == 0
+    assert events(tmp_path) == ["armed", "start", "end"]
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert samples == [{"node": "n1", "t_s": 0.05, "healthy": True}]
+
+
+def test_a_ledger_that_a_power_cut_has_torn_is_still_read(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path, "n1", RunClock(time.time_ns()))
+    ledger.write("gone", "a", "pretended")
+    with path.open("ab") as file:
+        file.write(b'null\n{"event": "gone"}\n{"fault": "b", "event": "go}\n\0\0\xff\n{"fault": "c", "ev')
+    assert ledger.faults_with(("gone",)) == {"a"}
+
+
 def test_a_dead_agents_faults_are_taken_back_and_that_is_written_down(journal, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(recover, "run_dir", lambda run: tmp_path)
     write_json(tmp_path / "program.json", {"node": "n1", "start_wall_ns": time.time_ns()})
