@@ -10,7 +10,8 @@ import time
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class, fault_kinds
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNIT_PREFIX
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import RUNS, UNIT_PREFIX
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 
 
@@ -44,7 +45,15 @@ def heal() -> dict[str, Any]:
         reverted = UndoJournal().revert()
     finally:  # whatever the journal cannot take back, the sweep may
         swept = sweep()
+    end_plans()
     return {"stopped": stopped, "reverted": reverted, "swept": swept}
+
+
+def end_plans() -> None:
+    """Have no plan that is staged here go on, also not after a boot."""
+    for program in RUNS.glob("*/program.json"):
+        if not (done := program.with_name("done.json")).exists():
+            write_json(done, {"healed_wall_ns": time.time_ns()}, durable=True)
 
 
 def sweep() -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import RUNS, run_dir
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
@@ -47,8 +48,9 @@ def unfinished_runs(runs: Path = RUNS) -> list[Path]:
     found = []
     for folder in sorted(path.parent for path in runs.glob("*/program.json")):
         program = read_program(folder)
-        ended = (folder / "done.json").exists() or not (folder / "armed.json").exists()
-        if not ended and RunClock(program["start_wall_ns"]).now_s() < plan_end_s(program):
+        armed = (read_json(folder / "armed.json") or {}).get("armed", False)
+        ended = (folder / "done.json").exists()
+        if armed and not ended and RunClock(program["start_wall_ns"]).now_s() < plan_end_s(program):
             found.append(folder)
     return found
 

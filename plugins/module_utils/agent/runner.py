@@ -14,7 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent import enrolment, system
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
+    enrolment,
+    service_units,
+    system,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
@@ -58,10 +62,16 @@ class Agent:
             faults = self._after_a_boot(faults)
         elif not self._arm():
             return 1
-        await self._live(faults)
+        told = await self._live(faults)
+        if told and service_units.stopping():  # the plan goes on after the boot
+            self.ledger.write("stopped", reason="the node shuts down")
+            self._flush()
+            return 0
+        if told:
+            self.ledger.write("error", message="the agent was told to stop before the plan's end")
         self.ledger.write("end")
         self._flush()
-        write_json(self.folder / "done.json", {"t_s": self.clock.now_s()})
+        write_json(self.folder / "done.json", {"t_s": self.clock.now_s()}, durable=True)
         return 0
 
     def _arm(self) -> bool:
@@ -69,10 +79,12 @@ class Agent:
         ahead_s = -self.clock.now_s()
         if ahead_s < 0:
             self.ledger.write("error", message="the start instant had passed before this node was armed")
-            write_json(self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)})
+            write_json(
+                self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)}, durable=True
+            )
             return False
         self.ledger.write("armed")
-        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(ahead_s, 3)})
+        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(ahead_s, 3)}, durable=True)
         return True
 
     def _after_a_boot(self, faults: list[FaultRun]) -> list[FaultRun]:
@@ -98,7 +110,8 @@ class Agent:
                     raise
                 time.sleep(0.25)
 
-    async def _live(self, faults: list[FaultRun]) -> None:
+    async def _live(self, faults: list[FaultRun]) -> bool:
+        """Live through the plan; returns whether the agent was told to stop before its end."""
         work = [
             self._mark_start(),
             self._sample(),
@@ -114,13 +127,13 @@ class Agent:
         either: list[asyncio.Future[Any]] = [everything, stopping]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
-            self.ledger.write("error", message="the agent was told to stop before the plan's end")
             everything.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await everything
         else:
             stopping.cancel()
             await everything
+        return stop.is_set()
 
     async def _mark_start(self) -> None:
         await self.clock.until(0)

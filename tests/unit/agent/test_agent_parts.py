@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 import types
@@ -71,6 +72,7 @@ def journal(tmp_path, monkeypatch):
     for name in (heal, runner, recover):
         monkeypatch.setattr(name, "UndoJournal", lambda: journal)
     monkeypatch.setattr(heal, "active_units", list)
+    monkeypatch.setattr(heal, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(heal, "fault_kinds", lambda: ["pretended"])
     return journal
 
@@ -153,6 +155,15 @@ def test_heal_says_what_it_did_and_is_idempotent(journal, kind):
     assert [entry["fault"] for entry in heal.active()] == ["a", None]
     assert heal.heal() == done
     assert heal.heal() == heal.to_heal() == {"stopped": [], "reverted": [], "swept": []}
+
+
+def test_no_plan_goes_on_after_a_boot_once_the_node_is_healed(journal, kind, tmp_path):
+    (tmp_path / "runs").mkdir()
+    staged(tmp_path / "runs" / "goes-on", -5, 10, "armed.json")
+    staged(tmp_path / "runs" / "ended", -5, 10, "armed.json", "done.json")
+    heal.heal()
+    assert recover.unfinished_runs(tmp_path / "runs") == []
+    assert json.loads((tmp_path / "runs" / "ended" / "done.json").read_text()) == {"armed": True}
 
 
 def test_every_kind_of_fault_is_known_by_its_file():
@@ -243,6 +254,27 @@ def test_an_agent_lives_from_armed_to_end(tmp_path, program):
     assert events(tmp_path) == ["armed", "start", "end"]
     assert json.loads((tmp_path / "armed.json").read_text())["armed"] is True
     assert (tmp_path / "done.json").exists()
+
+
+@pytest.mark.parametrize("shuts_down", [True, False])
+def test_an_agent_that_is_stopped_leaves_its_plan_to_the_next_boot_or_ends_it(
+    tmp_path, program, monkeypatch, shuts_down
+):
+    monkeypatch.setattr(runner.service_units, "stopping", lambda: shuts_down)
+    program["duration_s"] = 60
+
+    async def run():
+        agent = asyncio.ensure_future(runner.Agent(tmp_path, program).run())
+        while "start" not in events(tmp_path):
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await agent
+
+    (tmp_path / "ledger.jsonl").touch()
+    assert asyncio.run(run()) == 0
+    last = ["stopped"] if shuts_down else ["error", "end"]
+    assert events(tmp_path) == ["armed", "start", *last]
+    assert (tmp_path / "done.json").exists() is not shuts_down
 
 
 def test_an_agent_that_comes_too_late_does_nothing(tmp_path, program):
@@ -337,13 +369,15 @@ def staged(folder, start_s, duration_s, *files):
         },
     )
     for name in files:
-        write_json(folder / name, {})
+        write_json(folder / name, {"armed": True})
 
 
 def test_after_a_boot_only_plans_that_go_on_are_gone_on_with(tmp_path):
     staged(tmp_path / "over", -20, 10, "armed.json")
     staged(tmp_path / "done", -5, 10, "armed.json", "done.json")
     staged(tmp_path / "never-armed", -5, 10)
+    staged(tmp_path / "too-late", -5, 10)
+    write_json(tmp_path / "too-late" / "armed.json", {"armed": False, "late_s": 1.0})
     staged(tmp_path / "goes-on", -5, 10, "armed.json")
     assert [folder.name for folder in recover.unfinished_runs(tmp_path)] == ["goes-on"]
 
