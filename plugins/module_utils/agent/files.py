@@ -91,6 +91,11 @@ class Lines:
         finally:
             os.close(descriptor)
 
+    def mend(self) -> None:
+        """Cut off what a power cut left of a last line; nobody else may be writing."""
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(self.path, self.path.read_bytes().rfind(b"\n") + 1)
+
     def records(self) -> list[dict[str, Any]]:
         """Return the whole records of the file: a power cut may have left half a line."""
         if not self.path.exists():

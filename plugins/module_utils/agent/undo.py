@@ -16,6 +16,7 @@ from typing import Any, Optional
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNDO, VOLATILE_UNDO
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.problems import Problems
 
 
 class UndoJournal:
@@ -62,16 +63,11 @@ class UndoJournal:
 
         One that cannot be taken back stays in the journal and stops no other; raises RuntimeError at the end.
         """
-        done, problems = [], []
+        done, problems = [], Problems()
         for entry in self.entries(run):
-            try:
+            with problems.of(f"{entry['fault']} of the run {entry['run']}"):
                 done.append(self._revert(entry))
-            except Exception as error:
-                problems.append(
-                    f"{entry['fault']} of the run {entry['run']}: {type(error).__name__}: {error}"
-                )
-        if problems:
-            raise RuntimeError("not taken back: " + "; ".join(problems))
+        problems.raise_any("not taken back: ")
         return done
 
     def revert_one(self, run: str, fault: str) -> None:

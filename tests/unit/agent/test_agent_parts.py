@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import types
@@ -162,7 +163,7 @@ def test_no_plan_goes_on_after_a_boot_once_the_node_is_healed(journal, kind, tmp
     staged(tmp_path / "runs" / "goes-on", -5, 10, "armed.json")
     staged(tmp_path / "runs" / "ended", -5, 10, "armed.json", "done.json")
     heal.heal()
-    assert recover.unfinished_runs(tmp_path / "runs") == []
+    assert not any(recover.goes_on(folder) for folder in (tmp_path / "runs").iterdir())
     assert json.loads((tmp_path / "runs" / "ended" / "done.json").read_text()) == {"armed": True}
 
 
@@ -362,6 +363,7 @@ def staged(folder, start_s, duration_s, *files):
     write_json(
         folder / "program.json",
         {
+            "node": "n1",
             "start_wall_ns": int((time.time() + start_s) * 1e9),
             "duration_s": duration_s,
             "faults": [],
@@ -379,7 +381,50 @@ def test_after_a_boot_only_plans_that_go_on_are_gone_on_with(tmp_path):
     staged(tmp_path / "too-late", -5, 10)
     write_json(tmp_path / "too-late" / "armed.json", {"armed": False, "late_s": 1.0})
     staged(tmp_path / "goes-on", -5, 10, "armed.json")
-    assert [folder.name for folder in recover.unfinished_runs(tmp_path)] == ["goes-on"]
+    assert [folder.name for folder in tmp_path.iterdir() if recover.goes_on(folder)] == ["goes-on"]
+
+
+def test_after_a_boot_no_run_stops_another(journal, kind, tmp_path, monkeypatch):
+    """One cannot be taken back, one has lost its folder, one its program, one has a torn ledger."""
+    begun = []
+    monkeypatch.setattr(recover, "run_dir", lambda run: tmp_path / "runs" / run)
+    monkeypatch.setattr(recover, "unit_command", lambda program, resumed: begun.append(program) or ["true"])
+    (tmp_path / "runs").mkdir()
+    for run in ("r1", "r2", "r4"):
+        staged(tmp_path / "runs" / run, -5, 10, "armed.json")
+    (tmp_path / "runs" / "r2" / "program.json").write_text("")
+    (tmp_path / "runs" / "r4" / "ledger.jsonl").write_text('{"event": "armed"}\n{"event": "st')
+    for run in ("r1", "r2", "r3", "r4"):
+        journal.add(run, run, "pretended", {"trace": run})
+    kind.stubborn.add("r1")
+    with pytest.raises(RuntimeError, match=r"^r1: RuntimeError: not taken back.*; r2: JSONDecodeError"):
+        recover.recover(tmp_path / "runs")
+    assert kind.taken_back == ["r2", "r3", "r4"]
+    assert len(begun) == 2
+    assert events(tmp_path / "runs" / "r4") == ["armed", "reverted"]
+
+
+def test_healing_goes_on_after_whatever_goes_wrong(journal, kind, monkeypatch, tmp_path):
+    """A unit does not end in time, one kind cannot be swept, one trace stays: the rest is healed."""
+
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, 1)
+
+    def leftovers():
+        raise OSError("no such table")
+
+    ill = types.ModuleType(f"{FAULTS}.ill")
+    ill.FAULT = type("Ill", (kind,), {"leftovers": staticmethod(leftovers)})
+    monkeypatch.setitem(sys.modules, ill.__name__, ill)
+    monkeypatch.setattr(heal, "fault_kinds", lambda: ["ill", "pretended"])
+    monkeypatch.setattr(heal, "active_units", lambda: ["foundation-testbed-run-r.service"])
+    monkeypatch.setattr(heal.subprocess, "run", run)
+    monkeypatch.setattr(kind, "left", ["stays", "goes"])
+    kind.stubborn.add("stays")
+    journal.add("r", "a", "pretended", {"trace": "a"})
+    with pytest.raises(RuntimeError, match=r"TimeoutExpired.*; ill: OSError.*; stays: RuntimeError: busy"):
+        heal.heal()
+    assert kind.taken_back == ["a", "goes"]
 
 
 def test_an_agent_resumed_says_what_the_boot_cut_short_and_goes_on(tmp_path, program, kind, monkeypatch):
