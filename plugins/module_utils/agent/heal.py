@@ -14,6 +14,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.files imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import RUNS, UNIT_PREFIX
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.problems import Problems
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.unit import TAKE_BACK_S
+
+# Seconds for a unit to end its agent and to take back all that it applied.
+STOP_S = TAKE_BACK_S + 60
 
 
 def active_units() -> list[str]:
@@ -46,7 +50,7 @@ def heal() -> dict[str, Any]:
     with problems.of("the units of runs"):
         for unit in active_units():
             with problems.of(unit):
-                subprocess.run(["systemctl", "stop", unit], check=False, timeout=60, capture_output=True)
+                subprocess.run(["systemctl", "stop", unit], check=False, timeout=STOP_S, capture_output=True)
                 done["stopped"].append(unit)
     with problems.of("the journal"):
         done["reverted"] = UndoJournal().revert()

@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,8 +34,19 @@ SAMPLE_OFFSET_S = 0.5
 THREADS = 64
 # Seconds that records which a full disk keeps in memory are given at the end to reach the disk.
 FLUSH_S = 10.0
+# Seconds within which the agent ends once it is told to, whatever hangs: its unit takes back what it leaves.
+STOP_S = 15.0
+# Seconds for a load generator to end before it is killed; what lives on would hold up its unit.
+STOP_LOAD_S = 3.0
 # Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
 SWITCH_INTERVAL_S = 0.0005
+
+
+def end_within(seconds: float) -> None:
+    """End this process for certain: threads that block would keep it alive."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 class Agent:
@@ -121,7 +134,7 @@ class Agent:
         ]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, stop)
         stopping = asyncio.ensure_future(stop.wait())
         everything = asyncio.gather(*work)
         either: list[asyncio.Future[Any]] = [everything, stopping]
@@ -134,6 +147,11 @@ class Agent:
             stopping.cancel()
             await everything
         return stop.is_set()
+
+    @staticmethod
+    def _told_to_stop(stop: asyncio.Event) -> None:
+        end_within(STOP_S)
+        stop.set()
 
     async def _mark_start(self) -> None:
         await self.clock.until(0)
@@ -159,7 +177,10 @@ class Agent:
             status = await process.wait()
         except asyncio.CancelledError:
             process.terminate()
-            await process.wait()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_LOAD_S)
+            if process.returncode is None:
+                process.kill()
             raise
         if status != 0:
             self.ledger.write(

@@ -53,9 +53,9 @@ class UndoJournal:
             (folder / f"{run}.{fault}.json").unlink(missing_ok=True)
 
     def entries(self, run: Optional[str] = None) -> list[dict[str, Any]]:
-        """What is still to be taken back, of one run or of all."""
+        """What is still to be taken back, of one run or of all; what lies on the disk, last."""
         pattern = "*.json" if run is None else f"{glob.escape(run)}.*.json"
-        found = [entry for folder in (self.folder, self.volatile) for entry in read_all(folder, pattern)]
+        found = [entry for folder in (self.volatile, self.folder) for entry in read_all(folder, pattern)]
         return [entry for entry in found if run is None or entry["run"] == run]
 
     def revert(self, run: Optional[str] = None) -> list[str]:

@@ -129,6 +129,14 @@ def test_the_journal_takes_back_one_run_or_all(journal, kind):
     assert journal.entries() == journal.revert() == []
 
 
+def test_what_lies_on_the_disk_is_taken_back_last(journal, kind, monkeypatch):
+    """A large file takes its time, and kernel rules must not wait for it."""
+    for fault, survives in (("a", True), ("b", False), ("c", True), ("d", False)):
+        monkeypatch.setattr(kind, "survives_reboot", survives)
+        journal.add("r", fault, "pretended", {"trace": fault})
+    assert journal.revert() == ["b", "d", "a", "c"]
+
+
 def test_one_fault_that_stays_keeps_no_other_from_being_taken_back(journal, kind):
     """It stays in the journal for the next heal, and is named."""
     kind.stubborn.add("a")
@@ -261,6 +269,8 @@ def test_an_agent_lives_from_armed_to_end(tmp_path, program):
 def test_an_agent_that_is_stopped_leaves_its_plan_to_the_next_boot_or_ends_it(
     tmp_path, program, monkeypatch, shuts_down
 ):
+    ends = []
+    monkeypatch.setattr(runner, "end_within", ends.append)
     monkeypatch.setattr(runner.service_units, "stopping", lambda: shuts_down)
     program["duration_s"] = 60
 
@@ -276,6 +286,21 @@ def test_an_agent_that_is_stopped_leaves_its_plan_to_the_next_boot_or_ends_it(
     last = ["stopped"] if shuts_down else ["error", "end"]
     assert events(tmp_path) == ["armed", "start", *last]
     assert (tmp_path / "done.json").exists() is not shuts_down
+    assert ends == [runner.STOP_S]
+
+
+def test_an_agent_that_is_told_to_end_ends_whatever_its_threads_do():
+    """Python itself would wait for them."""
+    script = (
+        "import concurrent.futures, sys, time\n"
+        f"from {runner.__name__} import end_within\n"
+        "concurrent.futures.ThreadPoolExecutor().submit(time.sleep, 60)\n"
+        "end_within(0.2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    began_s = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 1
+    assert time.monotonic() - began_s < 20
 
 
 def test_an_agent_that_comes_too_late_does_nothing(tmp_path, program):
