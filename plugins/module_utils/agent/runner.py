@@ -22,7 +22,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
     system,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, sync, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
@@ -30,6 +30,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 
 # Faults begin and end at whole seconds; samples are taken between them, so that neither disturbs the other.
 SAMPLE_OFFSET_S = 0.5
+# Seconds between two times that the records are forced to the disk: a power cut loses no more of them.
+SYNC_EVERY_S = 1.0
 # Faults that overlap block in threads, each in its own.
 THREADS = 64
 # Seconds that records which a full disk keeps in memory are given at the end to reach the disk.
@@ -136,6 +138,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, stop)
         stopping = asyncio.ensure_future(stop.wait())
+        syncing = asyncio.ensure_future(self._sync_records())
         everything = asyncio.gather(*work)
         either: list[asyncio.Future[Any]] = [everything, stopping]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -146,6 +149,7 @@ class Agent:
         else:
             stopping.cancel()
             await everything
+        syncing.cancel()
         return stop.is_set()
 
     @staticmethod
@@ -167,6 +171,14 @@ class Agent:
             await self.clock.until(second + SAMPLE_OFFSET_S)
             answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
             self.samples.append({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
+
+    async def _sync_records(self) -> None:
+        """Force what was written to the disk, again and again; a disk that refuses ends nothing."""
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            for path in (self.folder, self.ledger.path, self.samples.path):
+                with contextlib.suppress(OSError):
+                    await asyncio.get_running_loop().run_in_executor(None, sync, path)
 
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""

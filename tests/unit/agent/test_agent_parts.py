@@ -362,6 +362,19 @@ def test_a_full_disk_ends_no_fault_and_loses_no_sample(tmp_path, program, monkey
     assert samples == [{"node": "n1", "t_s": 0.05, "healthy": True}]
 
 
+def test_records_reach_the_disk_during_the_plan(tmp_path, program, monkeypatch):
+    synced = set()
+
+    def sync(path):
+        synced.add(path.name)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(runner, "sync", sync)
+    monkeypatch.setattr(runner, "SYNC_EVERY_S", 0.05)
+    assert asyncio.run(runner.Agent(tmp_path, program).run()) == 0
+    assert synced == {tmp_path.name, "ledger.jsonl", "samples.jsonl"}
+
+
 def test_a_ledger_that_a_power_cut_has_torn_is_still_read(tmp_path):
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger(path, "n1", RunClock(time.time_ns()))
