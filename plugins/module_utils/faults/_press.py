@@ -29,7 +29,8 @@ class Press:
     """One resource under pressure, by a child of the agent. `name` marks the child's processes."""
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
-        self.name, self.program, self.left_s = name, program, left_s
+        self.name, self.program = name, program
+        self.end_s = time.monotonic() + left_s
         self.child: Optional[_load.Child] = None
         self.began_s = 0.0
 
@@ -50,12 +51,16 @@ class Press:
         """Begin it; raises RuntimeError when it does not."""
         self.measure_before()
         self.began_s = time.monotonic()
-        self._begin_child()
+        self._begin_child().await_word(min(_load.READY_S, self.left_s))
 
-    def _begin_child(self) -> None:
-        left_s = max(self.left_s - (time.monotonic() - self.began_s), 0.0)
-        self.child = _load.Child(self.name, {**self.job(), "left_s": left_s})
-        self.child.await_word()
+    @property
+    def left_s(self) -> float:
+        """Seconds for which a child may work: its lease is that of the fault, whenever it begins."""
+        return max(self.end_s - time.monotonic(), 0.0)
+
+    def _begin_child(self) -> _load.Child:
+        self.child = _load.Child(self.name, {**self.job(), "left_s": self.left_s})
+        return self.child
 
     def measure_before(self) -> None:
         """Look at the resource before it is pressed on."""
@@ -116,7 +121,7 @@ class MemoryPress(Press):
         kills = own_limits.oom_kills() or 0
         if kills > self.kills and self.child is not None and not self.child.alive:
             self.child.end()
-            self._begin_child()
+            self._begin_child()  # what becomes of it shows the next time: the fault's end waits for nobody
             self.begun_again += 1
         self.kills = kills
 

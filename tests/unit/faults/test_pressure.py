@@ -279,3 +279,39 @@ def test_a_limit_of_a_running_process_is_lowered_and_given_back(tmp_path, monkey
     finally:
         child.kill()
         child.communicate()
+
+
+class Child:
+    """A child of the agent that notes its job, and dies when it is told to."""
+
+    def __init__(self, name, job):
+        self.job, self.alive, self.waited_s = job, True, None
+
+    def await_word(self, timeout_s=_load.READY_S):
+        self.waited_s = timeout_s
+
+    def end(self):
+        self.alive = False
+
+
+def test_a_childs_lease_is_that_of_its_fault_whenever_it_begins(monkeypatch):
+    """The fault is made as the agent starts, and pressed later; no wait reaches beyond its end."""
+    now_s = [1000.0]
+    kills = [0]
+    monkeypatch.setattr(_press.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(_load, "Child", Child)
+    monkeypatch.setattr(own_limits, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(own_limits, "memory_used", lambda: 500)
+    monkeypatch.setattr(own_limits, "oom_kills", lambda: kills[0])
+    press = _press.MemoryPress("r.f", {"target": 90}, left_s=30.0)
+    now_s[0] += 20
+    press.apply()
+    assert press.child.job["left_s"] == pytest.approx(10) and press.child.waited_s == _load.READY_S
+    now_s[0] += 9
+    press.child.alive, kills[0] = False, 1
+    press.observe()
+    assert press.begun_again == 1 and press.child.job["left_s"] == pytest.approx(1)
+    assert press.child.waited_s is None
+    now_s[0] += 5
+    press.apply()
+    assert press.child.job["left_s"] == press.child.waited_s == 0
