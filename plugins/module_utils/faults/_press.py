@@ -17,6 +17,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk_fil
 
 # How far below its target (in percent of the limit, or of the target) a pressure still counts as reached.
 MEMORY_TOLERANCE, SHARE_OF_TARGET = 5.0, 0.8
+# How far above its target (in percent of the limit) what we ourselves load may be.
+CPU_TOLERANCE = 10.0
 # Tasks by which what is left may differ from what was asked for, as others begin and end.
 PIDS_TOLERANCE = 8
 NO_LIMIT = (
@@ -159,8 +161,13 @@ class CpuPress(Press):
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
-        """Whether stress-ng is there, and a limit."""
+        """Whether stress-ng is there, a limit, and where it is not to be reached what the node uses of it."""
         reasons = [] if shutil.which("stress-ng") else ["resource: stress-ng is not installed on this node"]
+        if program["target"] < 100 and own_limits.cpu_used_s() is None:
+            reasons.append(
+                f"target: given {program['target']:g}, but this node cannot see how much processor time it "
+                "uses; allowed: 100"
+            )
         return reasons + ([NO_LIMIT.format("processor")] if own_limits.cpu_limit() is None else [])
 
     def measure_before(self) -> None:
@@ -178,9 +185,10 @@ class CpuPress(Press):
         used = own_limits.cpu_used_s()
         known = used is not None and self.used_before is not None
         whole = ((used or 0.0) - (self.used_before or 0.0)) * to_percent if known else own
+        most = self.target + CPU_TOLERANCE  # more than that of ours is another fault than the one asked for
         return {
             # Where the host gives the node less than its limit, the node is as short of it: that counts.
-            "effective": own > 0 and whole + waited >= SHARE_OF_TARGET * self.target,
+            "effective": own > 0 and whole + waited >= SHARE_OF_TARGET * self.target and own <= most,
             "target_percent": self.target,
             "percent": round(whole, 1),
             "own_percent": round(own, 1),

@@ -155,6 +155,34 @@ def test_cache_that_the_kernel_takes_back_is_not_used(node):
     assert own_limits.memory_used() == 500
 
 
+def test_a_container_sees_its_processor_time_in_either_kind_of_groups(node, monkeypatch):
+    assert own_limits.cpu_used_s() is None
+    reasons = _press.CpuPress.capable({"target": 50})
+    assert any(reason.startswith("target: given 50, but this node cannot see") for reason in reasons)
+    assert not any(reason.startswith("target") for reason in _press.CpuPress.capable({"target": 100}))
+    monkeypatch.setattr(own_limits, "_groups", lambda: {"cpuacct": node, "unified": node / "v2"})
+    (node / "cpuacct.usage").write_text(f"{5 * 2**62}\n")  # no limit, however large
+    assert own_limits.cpu_used_s() == 5 * 2**62 / 1e9
+    assert not any(reason.startswith("target") for reason in _press.CpuPress.capable({"target": 50}))
+
+
+@pytest.mark.parametrize(
+    ("own_s", "node_s", "effective"),
+    [(5.0, 5.0, True), (1.0, 5.0, True), (1.0, 2.0, False), (10.0, 10.0, False), (0.0, 9.0, False)],
+)
+def test_too_much_load_of_ours_is_no_more_the_fault_than_too_little(monkeypatch, own_s, node_s, effective):
+    """Asked for half of a processor, ten seconds long."""
+    used = [100.0]
+    monkeypatch.setattr(own_limits, "cpu_limit", lambda: 1.0)
+    monkeypatch.setattr(own_limits, "cpu_used_s", lambda: used[0])
+    monkeypatch.setattr(_load, "cpu_seconds", lambda pids: (own_s, 0.0))
+    press = _press.CpuPress("r.f", {"target": 50}, left_s=20)
+    press.measure_before()
+    press.began_s = time.monotonic() - 10
+    used[0] += node_s
+    assert press.figures()["effective"] is effective
+
+
 @given(st.integers(0, 64), st.lists(st.integers(0, 64), max_size=6))
 def test_memory_is_held_at_the_target_while_others_breathe(target, others):
     memory = _load.Memory()
