@@ -13,7 +13,12 @@ from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk_fill import MEMORY, mount_at
+from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk_fill import (
+    HOSTS,
+    MEMORY,
+    is_hosts,
+    mount_at,
+)
 
 # How far below its target (in percent of the limit, or of the target) a pressure still counts as reached.
 MEMORY_TOLERANCE, SHARE_OF_TARGET = 5.0, 0.8
@@ -204,12 +209,19 @@ class IoPress(Press):
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
-        """Whether the path is a folder on a disk."""
-        path = Path(program["path"])
+        """Whether the path is a folder on a disk, this node's own, with room for what is written there."""
+        path, given = Path(program["path"]), f"path: given {program['path']!r}"
         if not path.is_dir():
-            return [f"path: given {program['path']!r}, which is no folder here; allowed: a folder on a disk"]
-        if mount_at(str(path))[1] in MEMORY:
-            return [f"path: given {program['path']!r}, which lies in memory; allowed: a folder on a disk"]
+            return [f"{given}, which is no folder here; allowed: a folder on a disk"]
+        place, kind, _ = mount_at(str(path))
+        if kind in MEMORY:
+            return [f"{given}, which lies in memory; allowed: a folder on a disk"]
+        if is_hosts(place):
+            return [f"{given}, {HOSTS}"]
+        workers = program.get("workers") or 1
+        needed, free = workers * _load.FILE_BYTES, shutil.disk_usage(path).free
+        if free < needed:
+            return [f"{given}, where {free} bytes are free; allowed: {needed} for {workers} workers"]
         return []
 
     def job(self) -> dict[str, Any]:

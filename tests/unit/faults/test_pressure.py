@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits, processes
@@ -181,6 +183,26 @@ def test_too_much_load_of_ours_is_no_more_the_fault_than_too_little(monkeypatch,
     press.began_s = time.monotonic() - 10
     used[0] += node_s
     assert press.figures()["effective"] is effective
+
+
+def test_only_a_disk_of_its_own_with_room_on_it_is_loaded(tmp_path, node, monkeypatch):
+    """What is written by 256 workers is 4 GiB: of a container without a disk, the host's."""
+    program = {"path": str(tmp_path), "workers": 256}
+    monkeypatch.setattr(_press, "mount_at", lambda path: (Path("/"), "ext4", True))
+    free = SimpleNamespace(free=256 * _load.FILE_BYTES)
+    monkeypatch.setattr(_press.shutil, "disk_usage", lambda path: free)
+    (reason,) = _press.IoPress.capable(program)
+    assert "the host's own file system" in reason
+    (node / "limits.json").write_text(json.dumps({"disk_bytes": 2**62}))
+    assert _press.IoPress.capable(program) == []
+    monkeypatch.setattr(_press, "mount_at", lambda path: (tmp_path, "ext4", True))
+    (reason,) = _press.IoPress.capable(program)
+    assert "the host's own file system" in reason
+    monkeypatch.setattr(own_limits, "in_container", lambda: False)
+    assert _press.IoPress.capable(program) == []
+    free.free -= 1
+    (reason,) = _press.IoPress.capable(program)
+    assert reason.endswith("allowed: 4294967296 for 256 workers")
 
 
 @given(st.integers(0, 64), st.lists(st.integers(0, 64), max_size=6))
