@@ -43,7 +43,11 @@ def test_nodes_are_healed_also_where_none_can_be_switched_on(tmp_path, power_fai
     (tmp_path / "inventory").write_text(INVENTORY.format(python=sys.executable))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", tmp_path / "inventory", PLAYBOOK],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path), "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg")},
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
