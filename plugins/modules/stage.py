@@ -73,7 +73,9 @@ def main() -> None:
         module.exit_json(changed=True, armed=False)
     folder = run_dir(program["run"])
     folder.mkdir(parents=True)
-    write_json(folder / "program.json", program)
+    write_json(folder / "program.json", program, durable=True)
+    # A power cut within the run is to lose nothing that was there before it.
+    module.run_command(["sync", "-f", str(folder)])
     status, _output, errors = module.run_command(unit_command(program))
     if status != 0:
         module.fail_json(msg=f"the agent cannot be started: {errors.strip()}")

@@ -42,7 +42,7 @@ options:
     choices: [always, unwritten]
   unit:
     description:
-      - A systemd unit that is stopped before the change and started after it, and again around the way back.
+      - A systemd service stopped before the change and started after it, and again around the way back.
     type: str
 """
 

@@ -10,8 +10,14 @@ import time
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class, fault_kinds
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNIT_PREFIX
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import RUNS, UNIT_PREFIX
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.problems import Problems
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.unit import TAKE_BACK_S
+
+# Seconds for a unit to end its agent and to take back all that it applied.
+STOP_S = TAKE_BACK_S + 60
 
 
 def active_units() -> list[str]:
@@ -36,24 +42,41 @@ def to_heal() -> dict[str, Any]:
 
 
 def heal() -> dict[str, Any]:
-    """Stop every run, take back every fault; returns what was done: `{"stopped", "reverted", "swept"}`."""
-    stopped = active_units()
-    for unit in stopped:
-        subprocess.run(["systemctl", "stop", unit], check=False, timeout=60, capture_output=True)
-    try:
-        reverted = UndoJournal().revert()
-    finally:  # whatever the journal cannot take back, the sweep may
-        swept = sweep()
-    return {"stopped": stopped, "reverted": reverted, "swept": swept}
+    """Stop every run, take back every fault; returns what was done: `{"stopped", "reverted", "swept"}`.
+
+    Nothing that fails stops the rest: what the journal cannot take back, the sweep may. Raises RuntimeError.
+    """
+    problems, done = Problems(), {name: list[str]() for name in ("stopped", "reverted", "swept")}
+    with problems.of("the units of runs"):
+        for unit in active_units():
+            with problems.of(unit):
+                subprocess.run(["systemctl", "stop", unit], check=False, timeout=STOP_S, capture_output=True)
+                done["stopped"].append(unit)
+    with problems.of("the journal"):
+        done["reverted"] = UndoJournal().revert()
+    done["swept"] = sweep(problems)
+    end_plans(problems)
+    problems.raise_any()
+    return done
 
 
-def sweep() -> list[str]:
+def end_plans(problems: Problems) -> None:
+    """Have no plan that is staged here go on, also not after a boot."""
+    for program in RUNS.glob("*/program.json"):
+        if not (done := program.with_name("done.json")).exists():
+            with problems.of(str(done)):
+                write_json(done, {"healed_wall_ns": time.time_ns()}, durable=True)
+
+
+def sweep(problems: Problems) -> list[str]:
     """Remove every trace of any kind that no journal knows of; returns their names."""
     swept = []
     for kind in fault_kinds():
-        for undo in fault_class(kind).leftovers():
-            fault_class(kind).revert(undo)
-            swept.append(undo["trace"])
+        with problems.of(kind):
+            for undo in fault_class(kind).leftovers():
+                with problems.of(undo["trace"]):
+                    fault_class(kind).revert(undo)
+                    swept.append(undo["trace"])
     return swept
 
 

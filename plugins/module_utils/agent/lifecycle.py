@@ -29,6 +29,8 @@ EDGE_BEFORE_S, EDGE_AFTER_S = 0.1, 1.0
 CHECK_AHEAD_S = 1.0
 # Seconds between two observations while the effect is to hold, and how many make one entry in the ledger.
 OBSERVE_EVERY_S, OBSERVATIONS_PER_ENTRY = 0.25, 4
+# How often a fault that has gone wrong is taken back until that works, and the seconds in between.
+TRIES, TRY_AGAIN_S = 3, 1.0
 
 Answer = TypeVar("Answer")
 
@@ -68,7 +70,17 @@ class FaultRun:
             await self._live()
         except Exception as error:
             self.write("error", message=f"{type(error).__name__}: {error}")
-            await in_thread(self.journal.revert_one, self.run_id, self.fault_id)
+            await self._take_back()
+
+    async def _take_back(self) -> None:
+        """Take back what is left of it; what stays all the same is for the end of the agent's unit."""
+        for _ in range(TRIES):
+            try:
+                await in_thread(self.journal.revert_one, self.run_id, self.fault_id)
+                return
+            except Exception as error:
+                self.write("error", message=f"not taken back: {type(error).__name__}: {error}")
+                await asyncio.sleep(TRY_AGAIN_S)
 
     def cut_short(self) -> None:
         """Write down that a boot of the node ended the fault, and whether anything is left of it."""

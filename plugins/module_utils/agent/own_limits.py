@@ -72,8 +72,14 @@ def key_of(text: Optional[str], key: str) -> Optional[int]:
 
 def limit_of(text: Optional[str]) -> Optional[int]:
     """Return a limit as a group's file says it; None for none."""
+    limit = number_of(text)
+    return limit if limit is not None and limit < UNLIMITED else None
+
+
+def number_of(text: Optional[str]) -> Optional[int]:
+    """Return a number as a group's file says it; None for none."""
     word = (text or "").strip()
-    return int(word) if word.isdigit() and int(word) < UNLIMITED else None
+    return int(word) if word.isdigit() else None
 
 
 def _meminfo(key: str) -> int:
@@ -131,6 +137,9 @@ def cpu_used_s() -> Optional[float]:
     used_us = key_of(_file("", "", "cpu.stat"), "usage_usec")
     if used_us is not None:
         return used_us / 1e6
+    used_ns = number_of(_file("cpuacct", "cpuacct.usage", ""))
+    if used_ns is not None:
+        return used_ns / 1e9
     if in_container():
         return None
     words = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:9]

@@ -145,10 +145,10 @@ def send(process: Process, number: int) -> bool:
     """Send a signal to this very process; returns whether it was there to get it."""
     try:
         handle = os.pidfd_open(process.pid)
-    except AttributeError:  # an older kernel's headers: the number has to do
-        return lives(process) and _kill(process.pid, number)
-    except OSError:
+    except ProcessLookupError:
         return False
+    except (AttributeError, OSError):  # older than Linux 5.3, or a filter forbids it: the number has to do
+        return lives(process) and _kill(process.pid, number)
     try:
         if not lives(process):
             return False

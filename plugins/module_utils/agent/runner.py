@@ -7,16 +7,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent import enrolment, system
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
+    enrolment,
+    service_units,
+    system,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, sync, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
@@ -24,12 +30,25 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 
 # Faults begin and end at whole seconds; samples are taken between them, so that neither disturbs the other.
 SAMPLE_OFFSET_S = 0.5
+# Seconds between two times that the records are forced to the disk: a power cut loses no more of them.
+SYNC_EVERY_S = 1.0
 # Faults that overlap block in threads, each in its own.
 THREADS = 64
-# Seconds that a ledger which a full disk keeps in memory is given at the end to reach the disk.
+# Seconds that records which a full disk keeps in memory are given at the end to reach the disk.
 FLUSH_S = 10.0
+# Seconds within which the agent ends once it is told to, whatever hangs: its unit takes back what it leaves.
+STOP_S = 15.0
+# Seconds for a load generator to end before it is killed; what lives on would hold up its unit.
+STOP_LOAD_S = 3.0
 # Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
 SWITCH_INTERVAL_S = 0.0005
+
+
+def end_within(seconds: float) -> None:
+    """End this process for certain: threads that block would keep it alive."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 class Agent:
@@ -44,6 +63,7 @@ class Agent:
         self.resumed = resumed
         self.clock = RunClock(program["start_wall_ns"])
         self.ledger = Ledger(folder / "ledger.jsonl", program["node"], self.clock)
+        self.samples = Lines(folder / "samples.jsonl")
 
     async def run(self) -> int:
         """Arm, live through the plan, and say how it went; returns the exit status."""
@@ -57,10 +77,16 @@ class Agent:
             faults = self._after_a_boot(faults)
         elif not self._arm():
             return 1
-        await self._live(faults)
+        told = await self._live(faults)
+        if told and service_units.stopping():  # the plan goes on after the boot
+            self.ledger.write("stopped", reason="the node shuts down")
+            self._flush()
+            return 0
+        if told:
+            self.ledger.write("error", message="the agent was told to stop before the plan's end")
         self.ledger.write("end")
         self._flush()
-        write_json(self.folder / "done.json", {"t_s": self.clock.now_s()})
+        write_json(self.folder / "done.json", {"t_s": self.clock.now_s()}, durable=True)
         return 0
 
     def _arm(self) -> bool:
@@ -68,10 +94,12 @@ class Agent:
         ahead_s = -self.clock.now_s()
         if ahead_s < 0:
             self.ledger.write("error", message="the start instant had passed before this node was armed")
-            write_json(self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)})
+            write_json(
+                self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)}, durable=True
+            )
             return False
         self.ledger.write("armed")
-        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(ahead_s, 3)})
+        write_json(self.folder / "armed.json", {"armed": True, "ahead_s": round(ahead_s, 3)}, durable=True)
         return True
 
     def _after_a_boot(self, faults: list[FaultRun]) -> list[FaultRun]:
@@ -86,17 +114,19 @@ class Agent:
         return [fault for fault in faults if fault not in begun]
 
     def _flush(self) -> None:
-        """Bring the whole ledger to the disk, once there is room again; raises OSError past the patience."""
+        """Bring all records to the disk, once there is room again; raises OSError past the patience."""
         deadline = time.monotonic() + FLUSH_S
-        while not self.ledger.whole:
+        while not (self.ledger.whole and self.samples.whole):
             try:
                 self.ledger.flush()
+                self.samples.flush()
             except OSError:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.25)
 
-    async def _live(self, faults: list[FaultRun]) -> None:
+    async def _live(self, faults: list[FaultRun]) -> bool:
+        """Live through the plan; returns whether the agent was told to stop before its end."""
         work = [
             self._mark_start(),
             self._sample(),
@@ -106,19 +136,26 @@ class Agent:
         ]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, stop)
         stopping = asyncio.ensure_future(stop.wait())
+        syncing = asyncio.ensure_future(self._sync_records())
         everything = asyncio.gather(*work)
         either: list[asyncio.Future[Any]] = [everything, stopping]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
-            self.ledger.write("error", message="the agent was told to stop before the plan's end")
             everything.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await everything
         else:
             stopping.cancel()
             await everything
+        syncing.cancel()
+        return stop.is_set()
+
+    @staticmethod
+    def _told_to_stop(stop: asyncio.Event) -> None:
+        end_within(STOP_S)
+        stop.set()
 
     async def _mark_start(self) -> None:
         await self.clock.until(0)
@@ -130,14 +167,18 @@ class Agent:
         if not self.program["systems"]:
             return
         loop = asyncio.get_running_loop()
-        with (self.folder / "samples.jsonl").open("a", encoding="utf-8", buffering=1) as file:
-            for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
-                await self.clock.until(second + SAMPLE_OFFSET_S)
-                answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
-                file.write(
-                    json.dumps({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
-                    + "\n"
-                )
+        for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
+            await self.clock.until(second + SAMPLE_OFFSET_S)
+            answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
+            self.samples.append({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
+
+    async def _sync_records(self) -> None:
+        """Force what was written to the disk, again and again; a disk that refuses ends nothing."""
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            for path in (self.folder, self.ledger.path, self.samples.path):
+                with contextlib.suppress(OSError):
+                    await asyncio.get_running_loop().run_in_executor(None, sync, path)
 
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""
@@ -148,7 +189,10 @@ class Agent:
             status = await process.wait()
         except asyncio.CancelledError:
             process.terminate()
-            await process.wait()
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_LOAD_S)
+            if process.returncode is None:
+                process.kill()
             raise
         if status != 0:
             self.ledger.write(

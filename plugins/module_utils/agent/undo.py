@@ -8,14 +8,15 @@ the disk, durably; what would not lies in memory, so that a full disk keeps no f
 
 from __future__ import annotations
 
-import json
+import glob
 import time
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import UNDO, VOLATILE_UNDO
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.problems import Problems
 
 
 class UndoJournal:
@@ -52,9 +53,9 @@ class UndoJournal:
             (folder / f"{run}.{fault}.json").unlink(missing_ok=True)
 
     def entries(self, run: Optional[str] = None) -> list[dict[str, Any]]:
-        """What is still to be taken back, of one run or of all."""
-        paths = [path for folder in (self.folder, self.volatile) for path in sorted(folder.glob("*.json"))]
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        """What is still to be taken back, of one run or of all; what lies on the disk, last."""
+        pattern = "*.json" if run is None else f"{glob.escape(run)}.*.json"
+        found = [entry for folder in (self.volatile, self.folder) for entry in read_all(folder, pattern)]
         return [entry for entry in found if run is None or entry["run"] == run]
 
     def revert(self, run: Optional[str] = None) -> list[str]:
@@ -62,16 +63,11 @@ class UndoJournal:
 
         One that cannot be taken back stays in the journal and stops no other; raises RuntimeError at the end.
         """
-        done, problems = [], []
+        done, problems = [], Problems()
         for entry in self.entries(run):
-            try:
+            with problems.of(f"{entry['fault']} of the run {entry['run']}"):
                 done.append(self._revert(entry))
-            except Exception as error:
-                problems.append(
-                    f"{entry['fault']} of the run {entry['run']}: {type(error).__name__}: {error}"
-                )
-        if problems:
-            raise RuntimeError("not taken back: " + "; ".join(problems))
+        problems.raise_any("not taken back: ")
         return done
 
     def revert_one(self, run: str, fault: str) -> None:

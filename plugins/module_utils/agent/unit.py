@@ -15,6 +15,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths imp
 
 # A unit that outlives its plan by more than this is ended, and takes back what it applied.
 SLACK_S = 120
+# Seconds for taking everything back, large files among it; the agent itself ends far sooner.
+TAKE_BACK_S = 300
 
 
 def plan_end_s(program: dict[str, Any]) -> float:
@@ -36,7 +38,7 @@ def unit_command(program: dict[str, Any], resumed: bool = False) -> list[str]:
         "OOMPolicy": "continue",
         "RuntimeMaxSec": str(int(lifetime_s)),
         "TasksMax": "infinity",
-        "TimeoutStopSec": "20",
+        "TimeoutStopSec": str(TAKE_BACK_S),
         "WorkingDirectory": str(run_dir(run)),
     }
     return [

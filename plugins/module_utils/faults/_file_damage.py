@@ -10,7 +10,6 @@ file's time of modification, as a failing disk does not: so a later write shows.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -19,7 +18,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import (
+    read_all,
+    read_json,
+    sync,
+    write_json,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import STATE
 
 BACKUPS = STATE / "backups"
@@ -69,8 +73,7 @@ def draw_flips(size: int, bits: int, seed: int, taken: Iterable[int] = ()) -> di
 
 def metas() -> list[Meta]:
     """What has been damaged on this node and is not yet restored."""
-    folders = sorted(BACKUPS.glob("*/meta.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in folders]
+    return read_all(BACKUPS, "*/meta.json")
 
 
 def holders(path: Path) -> list[Meta]:
@@ -132,8 +135,7 @@ def damage(program: dict[str, Any], trace: str, extra: Meta) -> Meta:
                 for was in _bytes_at(file, [offset])
             ]
         write_json(folder / "meta.json", meta, durable=True)
-        _sync_folder(folder)
-        _sync_folder(folder.parent)
+        sync(folder.parent)
         _do(file, meta)
         _as_before(file, meta)
     return meta
@@ -193,14 +195,6 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         offset += len(data)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def untouched(now: os.stat_result, meta: Meta) -> bool:
     """Whether nobody has written to the file since it was damaged."""
     size = meta.get("cut", meta["size"])
@@ -241,8 +235,8 @@ def _folder(trace: str) -> Path:
 
 def read_meta(trace: str) -> Optional[Meta]:
     """Return what was written down before a damage; None where none was done."""
-    path = _folder(trace) / "meta.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    meta: Optional[Meta] = read_json(_folder(trace) / "meta.json")
+    return meta
 
 
 def restore(meta: Meta) -> None:

@@ -13,10 +13,17 @@ from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk_fill import MEMORY, mount_at
+from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk_fill import (
+    HOSTS,
+    MEMORY,
+    is_hosts,
+    mount_at,
+)
 
 # How far below its target (in percent of the limit, or of the target) a pressure still counts as reached.
 MEMORY_TOLERANCE, SHARE_OF_TARGET = 5.0, 0.8
+# How far above its target (in percent of the limit) what we ourselves load may be.
+CPU_TOLERANCE = 10.0
 # Tasks by which what is left may differ from what was asked for, as others begin and end.
 PIDS_TOLERANCE = 8
 NO_LIMIT = (
@@ -29,7 +36,8 @@ class Press:
     """One resource under pressure, by a child of the agent. `name` marks the child's processes."""
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
-        self.name, self.program, self.left_s = name, program, left_s
+        self.name, self.program = name, program
+        self.end_s = time.monotonic() + left_s
         self.child: Optional[_load.Child] = None
         self.began_s = 0.0
 
@@ -50,12 +58,16 @@ class Press:
         """Begin it; raises RuntimeError when it does not."""
         self.measure_before()
         self.began_s = time.monotonic()
-        self._begin_child()
+        self._begin_child().await_word(min(_load.READY_S, self.left_s))
 
-    def _begin_child(self) -> None:
-        left_s = max(self.left_s - (time.monotonic() - self.began_s), 0.0)
-        self.child = _load.Child(self.name, {**self.job(), "left_s": left_s})
-        self.child.await_word()
+    @property
+    def left_s(self) -> float:
+        """Seconds for which a child may work: its lease is that of the fault, whenever it begins."""
+        return max(self.end_s - time.monotonic(), 0.0)
+
+    def _begin_child(self) -> _load.Child:
+        self.child = _load.Child(self.name, {**self.job(), "left_s": self.left_s})
+        return self.child
 
     def measure_before(self) -> None:
         """Look at the resource before it is pressed on."""
@@ -116,7 +128,7 @@ class MemoryPress(Press):
         kills = own_limits.oom_kills() or 0
         if kills > self.kills and self.child is not None and not self.child.alive:
             self.child.end()
-            self._begin_child()
+            self._begin_child()  # what becomes of it shows the next time: the fault's end waits for nobody
             self.begun_again += 1
         self.kills = kills
 
@@ -154,8 +166,13 @@ class CpuPress(Press):
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
-        """Whether stress-ng is there, and a limit."""
+        """Whether stress-ng is there, a limit, and where it is not to be reached what the node uses of it."""
         reasons = [] if shutil.which("stress-ng") else ["resource: stress-ng is not installed on this node"]
+        if program["target"] < 100 and own_limits.cpu_used_s() is None:
+            reasons.append(
+                f"target: given {program['target']:g}, but this node cannot see how much processor time it "
+                "uses; allowed: 100"
+            )
         return reasons + ([NO_LIMIT.format("processor")] if own_limits.cpu_limit() is None else [])
 
     def measure_before(self) -> None:
@@ -173,9 +190,10 @@ class CpuPress(Press):
         used = own_limits.cpu_used_s()
         known = used is not None and self.used_before is not None
         whole = ((used or 0.0) - (self.used_before or 0.0)) * to_percent if known else own
+        most = self.target + CPU_TOLERANCE  # more than that of ours is another fault than the one asked for
         return {
             # Where the host gives the node less than its limit, the node is as short of it: that counts.
-            "effective": own > 0 and whole + waited >= SHARE_OF_TARGET * self.target,
+            "effective": own > 0 and whole + waited >= SHARE_OF_TARGET * self.target and own <= most,
             "target_percent": self.target,
             "percent": round(whole, 1),
             "own_percent": round(own, 1),
@@ -191,12 +209,19 @@ class IoPress(Press):
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
-        """Whether the path is a folder on a disk."""
-        path = Path(program["path"])
+        """Whether the path is a folder on a disk, this node's own, with room for what is written there."""
+        path, given = Path(program["path"]), f"path: given {program['path']!r}"
         if not path.is_dir():
-            return [f"path: given {program['path']!r}, which is no folder here; allowed: a folder on a disk"]
-        if mount_at(str(path))[1] in MEMORY:
-            return [f"path: given {program['path']!r}, which lies in memory; allowed: a folder on a disk"]
+            return [f"{given}, which is no folder here; allowed: a folder on a disk"]
+        place, kind, _ = mount_at(str(path))
+        if kind in MEMORY:
+            return [f"{given}, which lies in memory; allowed: a folder on a disk"]
+        if is_hosts(place):
+            return [f"{given}, {HOSTS}"]
+        workers = program.get("workers") or 1
+        needed, free = workers * _load.FILE_BYTES, shutil.disk_usage(path).free
+        if free < needed:
+            return [f"{given}, where {free} bytes are free; allowed: {needed} for {workers} workers"]
         return []
 
     def job(self) -> dict[str, Any]:

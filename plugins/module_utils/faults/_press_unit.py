@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
     processes,
     service_units,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.processes import Process
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._press import NO_LIMIT, Press
@@ -38,11 +38,7 @@ FIRST = 1000
 
 def records(other_than: str = "") -> list[dict[str, Any]]:
     """Undo records of the faults of this kind that hold on this node, but for one."""
-    found = []
-    for path in sorted(MARKERS.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError):
-            found.append(dict(json.loads(path.read_text(encoding="utf-8"))))
-    return [undo for undo in found if undo["name"] != other_than]
+    return [undo for undo in read_all(MARKERS) if undo["name"] != other_than]
 
 
 def not_running(unit: str) -> list[str]:

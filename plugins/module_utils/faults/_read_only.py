@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import mounts
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import (
+    read_all,
+    read_json,
+    write_json,
+)
 
 FOLDER = Path("/run/foundation-testbed/storage")
 MOUNTED = FOLDER / "mounted.json"
@@ -27,8 +30,7 @@ Entry = dict[str, Any]
 
 def records() -> list[Entry]:
     """The faults that want a path read-only: `{"trace", "path", ...}`."""
-    paths = [path for path in FOLDER.glob("*.json") if path != MOUNTED]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(paths)]
+    return [entry for entry in read_all(FOLDER) if "trace" in entry]  # beside what is mounted
 
 
 def record(trace: str) -> Optional[Entry]:
@@ -52,7 +54,7 @@ def end(trace: str) -> None:
 
 def mounted() -> list[Entry]:
     """Mounts that are ours, in the order in which they were made: `{"path", "under", "number"}`."""
-    return list(json.loads(MOUNTED.read_text(encoding="utf-8"))) if MOUNTED.exists() else []
+    return read_json(MOUNTED) or []
 
 
 def nested(paths: Iterable[str]) -> bool:

@@ -12,7 +12,6 @@ clock is then what the hardware clock says.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import subprocess
 import threading
@@ -28,7 +27,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Row,
     Targets,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import (
+    read_all,
+    read_json,
+    write_json,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import STATE
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     Parameter,
@@ -313,12 +316,12 @@ def _record(trace: str) -> Path:
 
 
 def _records() -> list[dict[str, Any]]:
-    paths = sorted(FOLDER.glob(f"{TRACE_PREFIX}*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return read_all(FOLDER, f"{TRACE_PREFIX}*.json")
 
 
 def _base() -> Optional[dict[str, Any]]:
-    return dict(json.loads(BASE.read_text(encoding="utf-8"))) if BASE.exists() else None
+    base: Optional[dict[str, Any]] = read_json(BASE)
+    return base
 
 
 def _set_clock(base: Optional[Record] = None) -> None:

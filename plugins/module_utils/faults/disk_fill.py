@@ -46,6 +46,10 @@ MOST_FILES = 200_000
 TOLERANCE = 1.0
 # What is no disk: in memory, of the kernel, or somebody else's machine.
 MEMORY = ("tmpfs", "ramfs", "devtmpfs", "hugetlbfs")
+HOSTS = (
+    "which is the host's own file system: this container has no disk of its own, and filling it would "
+    "endanger the host; set the resource limit disk (docs/cluster.md)"
+)
 
 
 # Place, type and whether it can be written.
@@ -118,6 +122,15 @@ def mount_at(path: str) -> Mount:
     return mount_of(found, _mounts(), lambda place: place.stat().st_dev)
 
 
+def is_hosts(place: Path) -> bool:
+    """Whether the file system at a mount is the host's, not a disk that a container's limit gives it."""
+    if not own_limits.in_container():
+        return False
+    limit = own_limits.told().get("disk_bytes")
+    total = usage_of(os.statvfs(place), "space").total  # the file system's own needs apart
+    return str(place) != "/" or limit is None or total > int(limit)
+
+
 class DiskFill(Fault):
     """A file system that is full. Program: `resource` (space, inodes), `target` (percent), `path`."""
 
@@ -184,13 +197,8 @@ class DiskFill(Fault):
         usage = usage_of(stat, program["resource"])
         if not writable or not usage_of(stat, "space").total:
             return [f"{given}, which cannot be written; allowed: a path on a disk that can"]
-        if own_limits.in_container() and (
-            str(place) != "/" or not _is_own_disk(usage_of(stat, "space").total)
-        ):
-            return [
-                f"{given}, which is the host's own file system: this container has no disk of its own, and "
-                "filling it would endanger the host; set the resource limit disk (docs/cluster.md)"
-            ]
+        if is_hosts(place):
+            return [f"{given}, {HOSTS}"]
         if program["resource"] == "inodes":
             if not usage.total:
                 return [f"{given}, which has no fixed number of inodes; allowed: resource: space"]
@@ -342,12 +350,6 @@ class DiskFill(Fault):
             return error.errno == errno.ENOSPC
         self.held += SMALLEST_STEP
         return False
-
-
-def _is_own_disk(total_bytes: int) -> bool:
-    """Whether a container's root is the disk that its limit gives it; the file system's own needs apart."""
-    limit = own_limits.told().get("disk_bytes")
-    return limit is not None and total_bytes <= int(limit)
 
 
 FAULT = DiskFill

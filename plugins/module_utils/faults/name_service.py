@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import os
 import re
 import socket
@@ -28,7 +27,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Row,
     Targets,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     Parameter,
     choice,
@@ -333,8 +332,7 @@ def _record(trace: str) -> Path:
 
 def _records() -> list[dict[str, Any]]:
     """What is active here, in the order in which it began."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in FOLDER.glob(f"{TRACE_PREFIX}*.json")]
-    return sorted(found, key=lambda record: int(record["since_ns"]))
+    return sorted(read_all(FOLDER, f"{TRACE_PREFIX}*.json"), key=lambda record: int(record["since_ns"]))
 
 
 def _ours(path: Path) -> Path:

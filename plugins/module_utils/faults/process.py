@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import re
 import signal
@@ -30,7 +29,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Row,
     Targets,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.processes import Process
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     Parameter,
@@ -512,11 +511,7 @@ class ProcessFault(Fault):
 
 def others(name: str) -> list[dict[str, Any]]:
     """Undo records of all faults of this kind that hold on this node, but for one."""
-    found = []
-    for path in sorted(MARKERS.glob("*.json")):
-        with contextlib.suppress(OSError, ValueError):
-            found.append(dict(json.loads(path.read_text(encoding="utf-8"))))
-    return [undo for undo in found if undo["name"] != name]
+    return [undo for undo in read_all(MARKERS) if undo["name"] != name]
 
 
 def _targets_of(undo: Mapping[str, Any]) -> list[Process]:

@@ -9,10 +9,11 @@ by a bind mount on itself. A unit may be stopped meanwhile, so that it meets the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Optional
 
@@ -30,11 +31,17 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     text,
     whole,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import _file_damage, _read_only
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _file_damage,
+    _read_only,
+    process,
+)
 
 TRACE_PREFIX = "foundation_testbed_storage_"
 # Seconds within which a unit that ran before has to run again.
 RECOVERY_S = 15.0
+# One folder a unit: whoever stops it has it to himself until it is started again.
+UNITS = Path("/run/foundation-testbed/storage-units")
 
 # The system's own and the testbed's own: no fault touches what lies there, or what they lie in.
 KEPT = (
@@ -103,7 +110,7 @@ class Storage(Fault):
             "truncate: whether it is restored even where others have written since; always if not given",
         ),
         "unit": Parameter(
-            text(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit"),
+            process.unit,
             "unit that is stopped before the change and started after it, and again around the way back",
         ),
     }
@@ -149,6 +156,7 @@ class Storage(Fault):
         self.action: str = self.program["action"]
         self.unit: Optional[str] = self.program.get("unit")
         self.unit_was_up = False
+        self._undo: Optional[dict[str, Any]] = None
         self.counts = {"looked": 0, "seen": 0}
         self.refused_unit = 0
 
@@ -192,17 +200,20 @@ class Storage(Fault):
         return reasons
 
     def undo(self) -> dict[str, Any]:
-        """What to take back lies beside the backup, or with the mounts: written when it is done."""
-        return {"trace": self.trace, "action": self.action}
+        """Return its name and its unit; the first call looks whether that ran, later ones remember.
+
+        What else there is to take back lies beside the backup, or with the mounts: written when it is done.
+        """
+        if self._undo is None:
+            self.unit_was_up = self.unit is not None and (_runs(self.unit) or _to_run(self.unit))
+            about = {"unit": self.unit, "unit_was_up": self.unit_was_up} if self.unit else {}
+            self._undo = {"trace": self.trace, "action": self.action, **about}
+        return self._undo
 
     def apply(self) -> None:
         """Stop the unit, do it, start the unit; raises RuntimeError or OSError."""
-        extra: dict[str, Any] = {}
-        if self.unit is not None:
-            self.unit_was_up = service_units.show([self.unit])[0].wanted
-            extra = {"unit": self.unit, "unit_was_up": self.unit_was_up}
-            _stop(extra)
-        try:
+        with _stopped(self.undo()) as extra:
+            self.unit_was_up = extra.get("unit_was_up", False)
             if self.action == "read_only":
                 path = str(Path(self.program["path"]).resolve())
                 _read_only.begin({"trace": self.trace, "path": path, **extra})
@@ -210,8 +221,6 @@ class Storage(Fault):
                 if problems := _kept_file(self.program["file"]):
                     raise RuntimeError(problems[0])
                 _file_damage.damage(self.program, self.trace, extra)
-        finally:
-            _start(extra)
 
     def observe(self) -> None:
         """Try to write, or read the damage again."""
@@ -227,6 +236,8 @@ class Storage(Fault):
 
     def evidence(self) -> dict[str, Any]:
         """Whether it is in place, and how often it was seen: writes refused, or damage read."""
+        # What runs now is stopped on the way back, and has to run again after it.
+        self.unit_was_up = self.unit_was_up or (self.unit is not None and _runs(self.unit))
         seen: dict[str, Any] = {"effective": self.counts["seen"] > 0}
         if self.action == "read_only":
             entry = _read_only.record(self.trace)
@@ -243,22 +254,15 @@ class Storage(Fault):
         """Take it back where it was done; raises RuntimeError or OSError when it cannot."""
         trace = undo["trace"]
         if undo["action"] == "read_only":
-            entry = _read_only.record(trace) or {}
-            _stop(entry)
-            try:
+            entry = _read_only.record(trace)
+            with _stopped(entry) if entry else _started(undo):
                 _read_only.end(trace)
-            finally:
-                _start(entry)
             return
         meta = _file_damage.read_meta(trace)
-        if meta is not None:
-            _stop(meta)
-            try:
+        with _stopped(meta) if meta else _started(undo):
+            if meta is not None:
                 _file_damage.restore(meta)
-                _file_damage.forget(trace)
-            finally:
-                _start(meta)
-        _file_damage.forget(trace)
+            _file_damage.forget(trace)
 
     @staticmethod
     def leftovers() -> list[dict[str, Any]]:
@@ -302,22 +306,58 @@ def _kept_file(pattern: str) -> list[str]:
     return [f"{pattern} is {path}, and the node itself needs {kept}"] if kept else []
 
 
-def _stop(entry: Mapping[str, Any]) -> None:
-    if "unit" in entry:
-        done = service_units.systemctl("stop", "--", entry["unit"])
-        if done.returncode != 0:
-            raise RuntimeError(f"systemctl stop {entry['unit']}: {done.stderr.strip()}")
+def _runs(unit: str) -> bool:
+    """Whether a unit runs, or is about to: at a boot its start may still wait."""
+    (state,) = service_units.show([unit])
+    return state.wanted or (state.job and state.active in ("inactive", "failed"))
 
 
-def _start(entry: Mapping[str, Any]) -> None:
-    if entry.get("unit_was_up"):
-        service_units.systemctl("reset-failed", "--", entry["unit"])
-        service_units.start([entry["unit"]])
+def _to_run(unit: str) -> bool:
+    """Whether a unit that does not run is to run again once another fault has ended."""
+    others = [*_file_damage.metas(), *_read_only.records()]
+    return any(other.get("unit") == unit and other.get("unit_was_up") for other in others) or any(
+        other["units"].get(unit) for other in process.others("")
+    )
+
+
+def _kept_down(unit: str) -> bool:
+    """Whether another fault keeps a unit down."""
+    return any(other["hold"] and unit in other["units"] for other in process.others(""))
+
+
+@contextlib.contextmanager
+def _stopped(entry: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Keep an entry's unit stopped meanwhile; whatever happens it is started again if it ran, then or now.
+
+    Gives what is to be written down of it.
+    """
+    unit = entry.get("unit")
+    if unit is None:
+        yield {}
+        return
+    with mounts.alone_in(UNITS / unit):
+        about = {"unit": unit, "unit_was_up": bool(entry.get("unit_was_up")) or _runs(unit)}
+        with _started(about):
+            done = service_units.systemctl("stop", "--", unit)
+            if done.returncode != 0:
+                raise RuntimeError(f"systemctl stop {unit}: {done.stderr.strip()}")
+            yield about
+
+
+@contextlib.contextmanager
+def _started(entry: Mapping[str, Any]) -> Iterator[None]:
+    """Have an entry's unit run afterwards if it ran."""
+    try:
+        yield
+    finally:
+        if entry.get("unit_was_up"):
+            service_units.systemctl("reset-failed", "--", entry["unit"])
+            service_units.start([entry["unit"]])
 
 
 def _up_within(unit: str, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while not service_units.show([unit])[0].up:
+    while not service_units.show([unit])[0].up and not _kept_down(unit):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)

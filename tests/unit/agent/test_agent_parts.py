@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 import types
@@ -71,6 +73,7 @@ def journal(tmp_path, monkeypatch):
     for name in (heal, runner, recover):
         monkeypatch.setattr(name, "UndoJournal", lambda: journal)
     monkeypatch.setattr(heal, "active_units", list)
+    monkeypatch.setattr(heal, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(heal, "fault_kinds", lambda: ["pretended"])
     return journal
 
@@ -126,6 +129,14 @@ def test_the_journal_takes_back_one_run_or_all(journal, kind):
     assert journal.entries() == journal.revert() == []
 
 
+def test_what_lies_on_the_disk_is_taken_back_last(journal, kind, monkeypatch):
+    """A large file takes its time, and kernel rules must not wait for it."""
+    for fault, survives in (("a", True), ("b", False), ("c", True), ("d", False)):
+        monkeypatch.setattr(kind, "survives_reboot", survives)
+        journal.add("r", fault, "pretended", {"trace": fault})
+    assert journal.revert() == ["b", "d", "a", "c"]
+
+
 def test_one_fault_that_stays_keeps_no_other_from_being_taken_back(journal, kind):
     """It stays in the journal for the next heal, and is named."""
     kind.stubborn.add("a")
@@ -153,6 +164,15 @@ def test_heal_says_what_it_did_and_is_idempotent(journal, kind):
     assert [entry["fault"] for entry in heal.active()] == ["a", None]
     assert heal.heal() == done
     assert heal.heal() == heal.to_heal() == {"stopped": [], "reverted": [], "swept": []}
+
+
+def test_no_plan_goes_on_after_a_boot_once_the_node_is_healed(journal, kind, tmp_path):
+    (tmp_path / "runs").mkdir()
+    staged(tmp_path / "runs" / "goes-on", -5, 10, "armed.json")
+    staged(tmp_path / "runs" / "ended", -5, 10, "armed.json", "done.json")
+    heal.heal()
+    assert not any(recover.goes_on(folder) for folder in (tmp_path / "runs").iterdir())
+    assert json.loads((tmp_path / "runs" / "ended" / "done.json").read_text()) == {"armed": True}
 
 
 def test_every_kind_of_fault_is_known_by_its_file():
@@ -245,6 +265,44 @@ def test_an_agent_lives_from_armed_to_end(tmp_path, program):
     assert (tmp_path / "done.json").exists()
 
 
+@pytest.mark.parametrize("shuts_down", [True, False])
+def test_an_agent_that_is_stopped_leaves_its_plan_to_the_next_boot_or_ends_it(
+    tmp_path, program, monkeypatch, shuts_down
+):
+    ends = []
+    monkeypatch.setattr(runner, "end_within", ends.append)
+    monkeypatch.setattr(runner.service_units, "stopping", lambda: shuts_down)
+    program["duration_s"] = 60
+
+    async def run():
+        agent = asyncio.ensure_future(runner.Agent(tmp_path, program).run())
+        while "start" not in events(tmp_path):
+            await asyncio.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await agent
+
+    (tmp_path / "ledger.jsonl").touch()
+    assert asyncio.run(run()) == 0
+    last = ["stopped"] if shuts_down else ["error", "end"]
+    assert events(tmp_path) == ["armed", "start", *last]
+    assert (tmp_path / "done.json").exists() is not shuts_down
+    assert ends == [runner.STOP_S]
+
+
+def test_an_agent_that_is_told_to_end_ends_whatever_its_threads_do():
+    """Python itself would wait for them."""
+    script = (
+        "import concurrent.futures, sys, time\n"
+        f"from {runner.__name__} import end_within\n"
+        "concurrent.futures.ThreadPoolExecutor().submit(time.sleep, 60)\n"
+        "end_within(0.2)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    began_s = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 1
+    assert time.monotonic() - began_s < 20
+
+
 def test_an_agent_that_comes_too_late_does_nothing(tmp_path, program):
     program["start_wall_ns"] -= 10**9
     assert asyncio.run(runner.Agent(tmp_path, program).run()) == 1
@@ -284,6 +342,48 @@ def test_a_full_disk_loses_no_line_of_the_ledger(tmp_path, monkeypatch):
     assert ledger.whole and events(tmp_path) == ["armed", "start", "end"]
 
 
+def test_a_full_disk_ends_no_fault_and_loses_no_sample(tmp_path, program, monkeypatch):
+    """The disk is full for the whole plan, and has room again as it ends."""
+    files = [tmp_path / name for name in ("ledger.jsonl", "samples.jsonl")]
+    for path in files:
+        path.symlink_to("/dev/full")
+
+    def make_room(seconds):
+        for path in files:
+            path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(runner, "SAMPLE_OFFSET_S", 0.05)
+    monkeypatch.setattr(runner.system, "status", lambda name: {"healthy": True})
+    monkeypatch.setattr(runner.time, "sleep", make_room)
+    program |= {"systems": ["etcd"], "duration_s": 1}
+    assert asyncio.run(runner.Agent(tmp_path, program).run()) == 0
+    assert events(tmp_path) == ["armed", "start", "end"]
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert samples == [{"node": "n1", "t_s": 0.05, "healthy": True}]
+
+
+def test_records_reach_the_disk_during_the_plan(tmp_path, program, monkeypatch):
+    synced = set()
+
+    def sync(path):
+        synced.add(path.name)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(runner, "sync", sync)
+    monkeypatch.setattr(runner, "SYNC_EVERY_S", 0.05)
+    assert asyncio.run(runner.Agent(tmp_path, program).run()) == 0
+    assert synced == {tmp_path.name, "ledger.jsonl", "samples.jsonl"}
+
+
+def test_a_ledger_that_a_power_cut_has_torn_is_still_read(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path, "n1", RunClock(time.time_ns()))
+    ledger.write("gone", "a", "pretended")
+    with path.open("ab") as file:
+        file.write(b'null\n{"event": "gone"}\n{"fault": "b", "event": "go}\n\0\0\xff\n{"fault": "c", "ev')
+    assert ledger.faults_with(("gone",)) == {"a"}
+
+
 def test_a_dead_agents_faults_are_taken_back_and_that_is_written_down(journal, kind, tmp_path, monkeypatch):
     monkeypatch.setattr(recover, "run_dir", lambda run: tmp_path)
     write_json(tmp_path / "program.json", {"node": "n1", "start_wall_ns": time.time_ns()})
@@ -301,6 +401,7 @@ def staged(folder, start_s, duration_s, *files):
     write_json(
         folder / "program.json",
         {
+            "node": "n1",
             "start_wall_ns": int((time.time() + start_s) * 1e9),
             "duration_s": duration_s,
             "faults": [],
@@ -308,15 +409,60 @@ def staged(folder, start_s, duration_s, *files):
         },
     )
     for name in files:
-        write_json(folder / name, {})
+        write_json(folder / name, {"armed": True})
 
 
 def test_after_a_boot_only_plans_that_go_on_are_gone_on_with(tmp_path):
     staged(tmp_path / "over", -20, 10, "armed.json")
     staged(tmp_path / "done", -5, 10, "armed.json", "done.json")
     staged(tmp_path / "never-armed", -5, 10)
+    staged(tmp_path / "too-late", -5, 10)
+    write_json(tmp_path / "too-late" / "armed.json", {"armed": False, "late_s": 1.0})
     staged(tmp_path / "goes-on", -5, 10, "armed.json")
-    assert [folder.name for folder in recover.unfinished_runs(tmp_path)] == ["goes-on"]
+    assert [folder.name for folder in tmp_path.iterdir() if recover.goes_on(folder)] == ["goes-on"]
+
+
+def test_after_a_boot_no_run_stops_another(journal, kind, tmp_path, monkeypatch):
+    """One cannot be taken back, one has lost its folder, one its program, one has a torn ledger."""
+    begun = []
+    monkeypatch.setattr(recover, "run_dir", lambda run: tmp_path / "runs" / run)
+    monkeypatch.setattr(recover, "unit_command", lambda program, resumed: begun.append(program) or ["true"])
+    (tmp_path / "runs").mkdir()
+    for run in ("r1", "r2", "r4"):
+        staged(tmp_path / "runs" / run, -5, 10, "armed.json")
+    (tmp_path / "runs" / "r2" / "program.json").write_text("")
+    (tmp_path / "runs" / "r4" / "ledger.jsonl").write_text('{"event": "armed"}\n{"event": "st')
+    for run in ("r1", "r2", "r3", "r4"):
+        journal.add(run, run, "pretended", {"trace": run})
+    kind.stubborn.add("r1")
+    with pytest.raises(RuntimeError, match=r"^r1: RuntimeError: not taken back.*; r2: JSONDecodeError"):
+        recover.recover(tmp_path / "runs")
+    assert kind.taken_back == ["r2", "r3", "r4"]
+    assert len(begun) == 2
+    assert events(tmp_path / "runs" / "r4") == ["armed", "reverted"]
+
+
+def test_healing_goes_on_after_whatever_goes_wrong(journal, kind, monkeypatch, tmp_path):
+    """A unit does not end in time, one kind cannot be swept, one trace stays: the rest is healed."""
+
+    def run(command, **options):
+        raise subprocess.TimeoutExpired(command, 1)
+
+    def leftovers():
+        raise OSError("no such table")
+
+    ill = types.ModuleType(f"{FAULTS}.ill")
+    ill.FAULT = type("Ill", (kind,), {"leftovers": staticmethod(leftovers)})
+    monkeypatch.setitem(sys.modules, ill.__name__, ill)
+    monkeypatch.setattr(heal, "fault_kinds", lambda: ["ill", "pretended"])
+    monkeypatch.setattr(heal, "active_units", lambda: ["foundation-testbed-run-r.service"])
+    monkeypatch.setattr(heal.subprocess, "run", run)
+    monkeypatch.setattr(kind, "left", ["stays", "goes"])
+    kind.stubborn.add("stays")
+    journal.add("r", "a", "pretended", {"trace": "a"})
+    with pytest.raises(RuntimeError, match=r"TimeoutExpired.*; ill: OSError.*; stays: RuntimeError: busy"):
+        heal.heal()
+    assert kind.taken_back == ["a", "goes"]
 
 
 def test_an_agent_resumed_says_what_the_boot_cut_short_and_goes_on(tmp_path, program, kind, monkeypatch):

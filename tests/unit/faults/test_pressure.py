@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits, processes
@@ -155,6 +157,54 @@ def test_cache_that_the_kernel_takes_back_is_not_used(node):
     assert own_limits.memory_used() == 500
 
 
+def test_a_container_sees_its_processor_time_in_either_kind_of_groups(node, monkeypatch):
+    assert own_limits.cpu_used_s() is None
+    reasons = _press.CpuPress.capable({"target": 50})
+    assert any(reason.startswith("target: given 50, but this node cannot see") for reason in reasons)
+    assert not any(reason.startswith("target") for reason in _press.CpuPress.capable({"target": 100}))
+    monkeypatch.setattr(own_limits, "_groups", lambda: {"cpuacct": node, "unified": node / "v2"})
+    (node / "cpuacct.usage").write_text(f"{5 * 2**62}\n")  # no limit, however large
+    assert own_limits.cpu_used_s() == 5 * 2**62 / 1e9
+    assert not any(reason.startswith("target") for reason in _press.CpuPress.capable({"target": 50}))
+
+
+@pytest.mark.parametrize(
+    ("own_s", "node_s", "effective"),
+    [(5.0, 5.0, True), (1.0, 5.0, True), (1.0, 2.0, False), (10.0, 10.0, False), (0.0, 9.0, False)],
+)
+def test_too_much_load_of_ours_is_no_more_the_fault_than_too_little(monkeypatch, own_s, node_s, effective):
+    """Asked for half of a processor, ten seconds long."""
+    used = [100.0]
+    monkeypatch.setattr(own_limits, "cpu_limit", lambda: 1.0)
+    monkeypatch.setattr(own_limits, "cpu_used_s", lambda: used[0])
+    monkeypatch.setattr(_load, "cpu_seconds", lambda pids: (own_s, 0.0))
+    press = _press.CpuPress("r.f", {"target": 50}, left_s=20)
+    press.measure_before()
+    press.began_s = time.monotonic() - 10
+    used[0] += node_s
+    assert press.figures()["effective"] is effective
+
+
+def test_only_a_disk_of_its_own_with_room_on_it_is_loaded(tmp_path, node, monkeypatch):
+    """What is written by 256 workers is 4 GiB: of a container without a disk, the host's."""
+    program = {"path": str(tmp_path), "workers": 256}
+    monkeypatch.setattr(_press, "mount_at", lambda path: (Path("/"), "ext4", True))
+    free = SimpleNamespace(free=256 * _load.FILE_BYTES)
+    monkeypatch.setattr(_press.shutil, "disk_usage", lambda path: free)
+    (reason,) = _press.IoPress.capable(program)
+    assert "the host's own file system" in reason
+    (node / "limits.json").write_text(json.dumps({"disk_bytes": 2**62}))
+    assert _press.IoPress.capable(program) == []
+    monkeypatch.setattr(_press, "mount_at", lambda path: (tmp_path, "ext4", True))
+    (reason,) = _press.IoPress.capable(program)
+    assert "the host's own file system" in reason
+    monkeypatch.setattr(own_limits, "in_container", lambda: False)
+    assert _press.IoPress.capable(program) == []
+    free.free -= 1
+    (reason,) = _press.IoPress.capable(program)
+    assert reason.endswith("allowed: 4294967296 for 256 workers")
+
+
 @given(st.integers(0, 64), st.lists(st.integers(0, 64), max_size=6))
 def test_memory_is_held_at_the_target_while_others_breathe(target, others):
     memory = _load.Memory()
@@ -279,3 +329,39 @@ def test_a_limit_of_a_running_process_is_lowered_and_given_back(tmp_path, monkey
     finally:
         child.kill()
         child.communicate()
+
+
+class Child:
+    """A child of the agent that notes its job, and dies when it is told to."""
+
+    def __init__(self, name, job):
+        self.job, self.alive, self.waited_s = job, True, None
+
+    def await_word(self, timeout_s=_load.READY_S):
+        self.waited_s = timeout_s
+
+    def end(self):
+        self.alive = False
+
+
+def test_a_childs_lease_is_that_of_its_fault_whenever_it_begins(monkeypatch):
+    """The fault is made as the agent starts, and pressed later; no wait reaches beyond its end."""
+    now_s = [1000.0]
+    kills = [0]
+    monkeypatch.setattr(_press.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(_load, "Child", Child)
+    monkeypatch.setattr(own_limits, "memory_limit", lambda: 1000)
+    monkeypatch.setattr(own_limits, "memory_used", lambda: 500)
+    monkeypatch.setattr(own_limits, "oom_kills", lambda: kills[0])
+    press = _press.MemoryPress("r.f", {"target": 90}, left_s=30.0)
+    now_s[0] += 20
+    press.apply()
+    assert press.child.job["left_s"] == pytest.approx(10) and press.child.waited_s == _load.READY_S
+    now_s[0] += 9
+    press.child.alive, kills[0] = False, 1
+    press.observe()
+    assert press.begun_again == 1 and press.child.job["left_s"] == pytest.approx(1)
+    assert press.child.waited_s is None
+    now_s[0] += 5
+    press.apply()
+    assert press.child.job["left_s"] == press.child.waited_s == 0

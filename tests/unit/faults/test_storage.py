@@ -4,12 +4,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
+import subprocess
+from dataclasses import replace
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import service_units
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
+    ClusterView,
+    Context,
+    Targets,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     parse_bytes,
     read_parameters,
@@ -17,6 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _file_damage,
     _read_only,
+    process,
     storage,
 )
 from hypothesis import given
@@ -276,6 +286,11 @@ def test_plans():
         ),
         ({"action": "bit_flip", "file": "/srv/a", "bits": 0}, "bits: given 0; allowed: a whole number"),
         ({"action": "bit_flip", "file": "/srv/a", "unit": "a b"}, "unit: given 'a b'; allowed: the name of"),
+        ({"action": "bit_flip", "file": "/srv/a", "unit": "ssh"}, "unit: given 'ssh'; allowed: any service"),
+        (
+            {"action": "read_only", "path": "/srv", "unit": "foundation-testbed-recover.service"},
+            "unit: given 'foundation-testbed-recover.service'; allowed: any service but ssh",
+        ),
     ],
 )
 def test_mistakes(said, problem):
@@ -291,3 +306,101 @@ def test_bytes(given_, size):
 def test_wrong_bytes(given_):
     with pytest.raises(ValueError, match=re.escape("allowed: bytes as a whole number")):
         parse_bytes(given_)
+
+
+class Units:
+    """What systemd does with one unit, and what it was told."""
+
+    def __init__(self):
+        self.up, self.job, self.slow, self.told = True, False, False, []
+
+    def show(self, names):
+        state = service_units.parse_show(f"Id={names[0]}\nLoadState=loaded\nActiveState=inactive")[0]
+        return [replace(state, active="active" if self.up else "inactive", job=self.job)]
+
+    def systemctl(self, verb, *arguments):
+        self.told.append(verb)
+        if verb == "stop":
+            self.up, self.job = False, False
+            if self.slow:
+                raise subprocess.TimeoutExpired("systemctl", 20)
+        return subprocess.CompletedProcess([], 0, "", "")
+
+    def start(self, names):
+        self.told.append("start")
+        self.up = True
+
+
+@pytest.fixture
+def units(tmp_path, monkeypatch):
+    units = Units()
+    for name in ("show", "systemctl", "start"):
+        monkeypatch.setattr(service_units, name, getattr(units, name))
+    monkeypatch.setattr(storage, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(storage, "RECOVERY_S", 0.0)
+    monkeypatch.setattr(_read_only, "FOLDER", tmp_path / "read-only")
+    monkeypatch.setattr(process, "MARKERS", tmp_path / "markers")
+    return units
+
+
+def flips(file, fault="f"):
+    program = {"action": "bit_flip", "file": str(file), "bits": 1, "seed": 1, "unit": "etcd.service"}
+    return storage.FAULT(Context("r", fault, program, 0, 0, True))
+
+
+def recovered(fault):
+    return asyncio.run(fault.recovered())
+
+
+def test_a_unit_that_came_to_run_meanwhile_runs_again_afterwards(units, file):
+    units.up = False
+    fault = flips(file)
+    undo = fault.undo()
+    fault.apply()
+    assert not units.up and not undo["unit_was_up"]
+    units.up = True  # a fault that kept it down has ended
+    fault.evidence()
+    fault.revert(undo)
+    assert units.up and recovered(fault) and units.told.count("stop") == 2
+    units.up = False
+    assert not recovered(fault)
+
+
+def test_a_unit_that_ought_to_run_is_not_taken_for_one_that_does_not(units, file, tmp_path):
+    """It waits for its start at a boot, another fault keeps it down, or another has made it fail."""
+    units.up = False
+    assert not flips(file).undo()["unit_was_up"]
+    units.job = True
+    assert flips(file).undo()["unit_was_up"]
+    units.job = False
+    marker = {"name": "p", "units": {"etcd.service": True}, "hold": True}
+    (tmp_path / "markers").mkdir()
+    write_json(tmp_path / "markers" / "p.json", marker)
+    fault = flips(file)
+    assert fault.undo()["unit_was_up"] and recovered(fault)
+    (tmp_path / "markers" / "p.json").unlink()
+    assert not recovered(fault)
+    units.up = True
+    first = flips(file)
+    first.apply()
+    units.up = False
+    assert flips(file, "g").undo()["unit_was_up"]
+
+
+def test_a_unit_that_does_not_stop_in_time_is_started_and_nothing_is_damaged(units, file):
+    before, fault = facts(file), flips(file)
+    assert fault.undo() == {
+        "trace": fault.trace, "action": "bit_flip", "unit": "etcd.service", "unit_was_up": True
+    }  # fmt: skip
+    units.slow = True
+    with pytest.raises(subprocess.TimeoutExpired):
+        fault.apply()
+    assert units.up and facts(file) == before
+
+
+def test_an_agent_that_dies_while_the_unit_is_stopped_has_it_started(units, file):
+    """The journal alone knows of it: nothing was damaged yet."""
+    undo = flips(file).undo()
+    units.up = False
+    storage.FAULT.revert(undo)
+    assert units.up and "stop" not in units.told

@@ -99,6 +99,22 @@ def test_an_apply_that_fails_is_taken_back(live):
     assert events[-1] == "error" and CALLS == ["check", "journal", "apply", "revert"] and left == []
 
 
+@pytest.mark.parametrize(("refusals", "errors", "left_over"), [(2, 2, 0), (99, 1 + lifecycle.TRIES, 1)])
+def test_a_revert_that_fails_is_tried_again_and_ends_no_other_fault(
+    live, monkeypatch, refusals, errors, left_over
+):
+    """What cannot be taken back stays in the journal, for the end of the unit."""
+    left = iter(range(refusals))
+
+    def revert(undo):
+        if next(left, None) is not None:
+            raise OSError("busy")
+
+    monkeypatch.setattr(lifecycle, "TRY_AGAIN_S", 0.01)
+    events, journal = live(revert=staticmethod(revert))
+    assert events.count("error") == errors and len(journal) == left_over
+
+
 def test_a_fault_that_the_agent_holds_ends_by_its_act(live):
     """Nothing begins or ends by itself: what the agent did is what is written down."""
     events, left = live(lead_s=0.0, lapses=False, feels=False)
