@@ -23,6 +23,11 @@ ACT_S = 1.0
 GAP_S = 4.0
 """The longest time in seconds without evidence, or without a newly blocked packet, that counts as held."""
 
+RAMP_S = 5.0
+"""Seconds that a level (memory, tasks, a disk) may take to be reached before it counts as not held."""
+HELD_SHARE = 0.5
+"""The least share of the looks at which a level must have been seen, once it was reached."""
+
 _DOWN = ("power", "disk")
 _NETWORK = ("partition", "link", *_DOWN)
 _UNIT = ("process", "pressure", "storage", "disk_fill", "name_service", *_DOWN)
@@ -302,9 +307,25 @@ def _lacks_hold(node: NodeActs) -> list[str]:
         lacks.append(f"there is no evidence from {gap[0]:.1f} s to {gap[1]:.1f} s")
     if node.blocked:
         lacks += _lacks_blocked(node, held)
-    elif not any(entry.get("effective") is True for entry in held):
-        lacks.append("its effect was never seen")
+    else:
+        lacks += _lacks_effect(node, held)
     return lacks
+
+
+def _lacks_effect(node: NodeActs, held: Sequence[Entry]) -> list[str]:
+    """Return what the evidence lacks of the effect, by what one entry of this kind says (agent/fault.py)."""
+    seen = [entry for entry in held if entry.get("effective") is True]
+    kind = (node.first("check") or {}).get("evidence_kind")
+    if not seen:
+        return ["its effect was never seen"]
+    if kind == "sum" and held[-1] is not seen[-1]:  # the last one has measured longest
+        return [f"its effect was not as asked, measured up to {number(held[-1].get('t_s'), 0.0):.1f} s"]
+    if kind == "level":
+        from_s = min(number(seen[0].get("t_s"), 0.0), node.start_s + RAMP_S)
+        counted = [entry for entry in held if number(entry.get("t_s"), 0.0) >= from_s]
+        if len(seen) < HELD_SHARE * len(counted):
+            return [f"its effect was seen at only {len(seen)} of {len(counted)} looks from {from_s:.1f} s on"]
+    return []
 
 
 def _lacks_blocked(node: NodeActs, held: Sequence[Entry]) -> list[str]:

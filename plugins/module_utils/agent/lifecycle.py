@@ -80,7 +80,12 @@ class FaultRun:
         fault = self._fault()
         await self.clock.until(self.start_s - max(fault.lead_s, CHECK_AHEAD_S))
         reasons = await in_thread(fault.capable, self.program["node"])
-        self.write("check", able=not reasons, reasons=reasons, feels=fault.feels, lapses=fault.lapses)
+        kinds: dict[str, Any] = {
+            "feels": fault.feels,
+            "lapses": fault.lapses,
+            "evidence_kind": fault.evidence_kind,
+        }
+        self.write("check", able=not reasons, reasons=reasons, **kinds)
         if reasons or ("where" in self.program and not await self._concerned()):
             return
         await in_thread(self._journal, fault)

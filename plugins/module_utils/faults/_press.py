@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
@@ -27,6 +27,9 @@ NO_LIMIT = (
 
 class Press:
     """One resource under pressure, by a child of the agent. `name` marks the child's processes."""
+
+    # What `effective` of one evidence says (agent/fault.py).
+    evidence_kind: ClassVar[str] = "seen"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         self.name, self.program, self.left_s = name, program, left_s
@@ -83,6 +86,8 @@ class Press:
 
 class MemoryPress(Press):
     """Memory is used up to a percentage of the node's limit, and held there."""
+
+    evidence_kind: ClassVar[str] = "level"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)
@@ -145,6 +150,8 @@ class MemoryPress(Press):
 class CpuPress(Press):
     """Processors are loaded to a percentage of the node's limit."""
 
+    evidence_kind: ClassVar[str] = "sum"
+
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)
         self.limit = own_limits.cpu_limit() or 0.0
@@ -188,6 +195,8 @@ class CpuPress(Press):
 
 class IoPress(Press):
     """A disk is kept busy with small writes that are synced one by one."""
+
+    evidence_kind: ClassVar[str] = "sum"
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
@@ -233,6 +242,8 @@ class IoPress(Press):
 
 class PidsPress(Press):
     """Tasks are used up until only some are left."""
+
+    evidence_kind: ClassVar[str] = "level"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)

@@ -202,6 +202,11 @@ class DiskFill(Fault):
                 ]
         return []
 
+    @property
+    def evidence_kind(self) -> str:
+        """How full it is right now."""
+        return "level"
+
     def undo(self) -> dict[str, Any]:
         """The folder is all that there is."""
         return {"trace": str(self.folder)}

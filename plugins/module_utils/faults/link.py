@@ -201,6 +201,11 @@ class Link(Fault):
         """Whether a probe tells that packets are being held."""
         return self._ahead
 
+    @property
+    def evidence_kind(self) -> str:
+        """Shares, delays and rates are measured from the beginning."""
+        return "sum"
+
     def felt(self) -> bool:
         """Whether a packet to the first peer comes to the program right now."""
         if self.probe is None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import copy
+import random
 
 import pytest
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import Impairment
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._measure import (
+    plausible,
+    probes_at_once,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results
 from ansible_collections.foundation.testbed.tests.support.synthetic_run import START_WALL_NS, Shape, ledger
 
@@ -318,3 +324,74 @@ def test_a_unit_that_another_fault_keeps_down_is_not_held_against_the_first():
     for kind in ("partition", "link", "clock"):
         assert "n2: no probe passed" in beside(kind)["reason"]
     assert not beside("process", node="n1")["proved"]
+
+
+def looks(kind, effects, start_s=5.0):
+    """A fault of some kind on one node, whose looks say so each second."""
+    end_s = start_s + len(effects)
+    lines = held("n1", start_s, end_s)
+    lines[0]["evidence_kind"] = kind
+    lines = [line for line in lines if line["event"] != "evidence"]
+    for second, effective in enumerate(effects):
+        lines.append(
+            {"node": "n1", "fault": "pause", "event": "evidence", "t_s": start_s + second + 0.9,
+             "present": True, "effective": effective}
+        )  # fmt: skip
+    fault = PAUSE | {"targets": ["n1"], "nodes": {"n1": {}}, "start_s": start_s, "end_s": end_s}
+    return fault_results({"faults": [fault]}, lines, START_WALL_NS)[0]
+
+
+YES, NO = [True], [False]
+
+
+@pytest.mark.parametrize(
+    ("kind", "effects", "words"),
+    [
+        (None, NO * 5 + YES + NO * 4, ""),
+        ("seen", NO * 5 + YES + NO * 4, ""),
+        ("seen", NO * 10, "never seen"),
+        ("sum", NO * 9 + YES, ""),
+        ("sum", YES * 9 + NO, "its effect was not as asked, measured up to 14.9 s"),
+        ("sum", NO * 10, "never seen"),
+        ("level", NO * 3 + YES * 7, ""),
+        ("level", NO * 2 + (YES + NO) * 4, ""),
+        ("level", NO * 2 + YES * 2 + NO * 6, "seen at only 2 of 8 looks from 7.9 s on"),
+        # One that is reached late has to be held for as long as it should have been, from the ramp on.
+        ("level", NO * 8 + YES * 12, ""),
+        ("level", NO * 15 + YES * 5, "seen at only 5 of 15 looks from 10.0 s on"),
+    ],
+)
+def test_how_often_an_effect_has_to_be_seen_is_told_by_its_kind(kind, effects, words):
+    fault = looks(kind, effects)
+    assert (fault["proved"], words in fault["reason"]) == (not words, True), fault["reason"]
+
+
+def test_what_is_written_after_the_end_counts_for_nothing():
+    """A slow machine takes its last evidence late: it may be of another time, good or bad."""
+    lines = held("n1")
+    lines[0]["evidence_kind"] = "sum"
+    for late_s, counts in ((0.9, True), (1.1, False)):
+        late = {"node": "n1", "fault": "pause", "event": "evidence", "t_s": 10.0 + late_s}
+        fault = pause(*lines, late | {"present": True, "effective": False}, targets=["n1"], nodes={"n1": {}})
+        assert fault["proved"] is not counts
+
+
+def proved_losses(asked, real, runs=100, seconds=15):
+    """How many of so many faults are proved, when each of their probes is lost with a probability."""
+    at_once = probes_at_once(Impairment(loss=asked), seconds)
+    proved = 0
+    for seed in range(runs):
+        draw, sent, lost, effects = random.Random(seed), 0, 0, []
+        for _ in range(seconds):
+            probes = 4 * at_once
+            sent, lost = sent + probes, lost + sum(draw.random() < real for _ in range(probes))
+            effects.append(plausible(asked, lost, sent, alone=True))
+        proved += looks("sum", effects)["proved"]
+    return proved
+
+
+@pytest.mark.parametrize("asked", [0.02, 0.2, 0.5])
+def test_a_right_loss_is_proved_and_a_doubled_one_is_not(asked):
+    assert proved_losses(asked, asked) >= 95
+    if asked >= 0.2:  # rarer ones are met too seldom to be told from their double
+        assert proved_losses(asked, 2 * asked) <= 5
