@@ -50,6 +50,7 @@ class NodeActs:
     """What the ledger holds about one fault on one node; ``blocked`` are the peers it must not reach.
 
     ``asked`` are the nodes that its probe after the removal concerns, ``others`` when a fault silenced those.
+    ``cut_as_planned``: its end is a boot that another fault of the plan brought about.
     """
 
     node: str
@@ -60,6 +61,7 @@ class NodeActs:
     start_wall_ns: int | None = None
     asked: frozenset[str] = frozenset()
     others: tuple[tuple[float, float], ...] = ()
+    cut_as_planned: bool = False
 
     def excused(self, at_s: float) -> bool:
         """Whether a fault that can silence its probes held, on it or on a peer, while nobody answered."""
@@ -204,16 +206,41 @@ def _beside_others(
     """Return what a fault did on its nodes, with what the other faults of the plan did to it."""
     others = [other for other in faults if other.get("id") != fault.get("id")]
     kinds = SILENCED_BY.get(str(fault.get("type")), _DOWN)
+    boots = [acts for other in others if _boots(other) for acts in acts_of[str(other["id"])]]
     silencers = [acts for other in others if other.get("type") in kinds for acts in acts_of[str(other["id"])]]
     return [
         replace(
-            node,
+            _cut_as_planned(node, boots),
             others=tuple(
                 held_s for acts in silencers if acts.node in node.asked and (held_s := acts.held_s())
             ),
         )
         for node in acts_of[str(fault.get("id"))]
     ]
+
+
+def _boots(fault: Entry) -> bool:
+    """Whether a fault boots the nodes that it is about."""
+    action = (fault.get("params") or {}).get("action")
+    return fault.get("type") == "power" or (fault.get("type") == "disk" and action == "fail")
+
+
+def _cut_as_planned(node: NodeActs, boots: Sequence[NodeActs]) -> NodeActs:
+    """Return the acts with the end that a boot gave them which another fault of the plan brought about."""
+    if node.first("interrupted") is None:
+        return node
+    for boot in boots:
+        felt_s, apply = boot.felt_s("apply"), boot.first("apply")
+        if boot.node != node.node or felt_s is None or apply is None:
+            continue
+        began_s = felt_s - number(apply.get("resolution_ms"), 0.0) / 1000.0
+        if node.start_s <= began_s <= node.end_s + ACT_S:
+            # It knows no sharp instant, so it says nothing of the skew.
+            end = {**apply, "event": "revert", "resolution_ms": None}
+            return replace(
+                node, end_s=min(node.end_s, began_s), entries=(*node.entries, end), cut_as_planned=True
+            )
+    return node
 
 
 def _window(fault: Entry, entries: Sequence[Entry], start_wall_ns: int | None) -> tuple[float, float]:
@@ -278,10 +305,17 @@ def _lacks_begin(node: NodeActs) -> list[str]:
 def _lacks_end(node: NodeActs) -> list[str]:
     lacks = []
     felt_s, gone = node.felt_s("revert"), node.first("gone")
-    if node.first("interrupted") is not None:
+    interrupted, reverted = node.first("interrupted"), node.first("reverted")
+    if interrupted is not None and not node.cut_as_planned:
         return ["a boot of the node cut it short"]
-    if node.first("reverted") is not None:
+    # A boot ends the agent as well: what is taken back from then on is as it should be.
+    if reverted is not None and (
+        interrupted is None or number(reverted.get("t_s"), 0.0) < node.end_s - EDGE_S
+    ):
         return ["its agent died, and its unit took the fault back"]
+    if interrupted is not None:
+        traces = interrupted.get("traces")
+        return [f"traces are left: {_join(traces)}"] if traces else []
     if felt_s is None:
         lacks += ["it never felt the fault end"] if node.feels else []
     elif felt_s < node.end_s - EDGE_S:

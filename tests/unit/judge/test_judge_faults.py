@@ -395,3 +395,38 @@ def test_a_right_loss_is_proved_and_a_doubled_one_is_not(asked):
     assert proved_losses(asked, asked) >= 95
     if asked >= 0.2:  # rarer ones are met too seldom to be told from their double
         assert proved_losses(asked, 2 * asked) <= 5
+
+
+def booted(at_s=8.0, traces=(), kind="power", action="crash", node="n1", lost=(), **more):
+    """A pause from 5 to 10 s on two nodes, of which another fault of the plan boots one."""
+    cut = [line for line in held("n1") if line["t_s"] < at_s and line["event"] not in lost]
+    cut.append({"node": "n1", "fault": "pause", "event": "interrupted", "t_s": 9.5, "traces": list(traces)})
+    felt = {"felt_ns": START_WALL_NS + int((at_s + 0.4) * 1e9), "resolution_ms": 400.0}
+    cut.append({"node": node, "fault": "boot", "event": "apply", "t_s": at_s + 0.4, **felt})
+    boot = {"id": "boot", "type": kind, "params": {"action": action}, "start_s": at_s, "end_s": at_s + 5}
+    plan = {"faults": [PAUSE, boot | {"targets": [node], "nodes": {}, "power": {node: {"action": action}}}]}
+    return fault_results(plan, [*cut, *held("n2"), *more.get("lines", ())], START_WALL_NS)[0]
+
+
+def test_a_boot_that_the_plan_brings_about_is_the_planned_end_on_that_node():
+    fault = booted()
+    assert (fault["proved"], fault["reason"]) == (True, "")
+    assert fault["reverted_s"] == pytest.approx(10.1)
+    assert fault["evidence"]["nodes"]["n1"]["reverted_s"] == pytest.approx(8.4)
+    assert booted(kind="disk", action="fail")["proved"]
+    stopped = {"node": "n1", "fault": "pause", "event": "reverted", "t_s": 8.2}
+    assert booted(action="reboot", lines=[stopped])["proved"]
+
+
+def test_only_a_boot_of_the_plan_on_that_node_in_that_window_is_a_planned_end():
+    for change in ({"kind": "process"}, {"kind": "disk", "action": "slow"}, {"node": "n2"}, {"at_s": 12.0}):
+        assert "n1: a boot of the node cut it short" in booted(**{"action": "crash"} | change)["reason"]
+
+
+def test_what_a_planned_boot_ends_has_to_be_proved_until_then():
+    assert "n1: traces are left: a mount" in booted(traces=["a mount"])["reason"]
+    assert "n1: no evidence was taken" in booted(lost=("evidence",))["reason"]
+    assert "n1: it never felt the fault begin" in booted(lost=("apply",))["reason"]
+    died = {"node": "n1", "fault": "pause", "event": "reverted", "t_s": 7.0}
+    assert "n1: its agent died" in booted(lines=[died])["reason"]
+    assert not booted(at_s=5.2)["proved"]
