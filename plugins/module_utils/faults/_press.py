@@ -94,16 +94,24 @@ class MemoryPress(Press):
         self.limit = own_limits.memory_limit() or 0
         self.target = float(program["target"])
         self.used_before = self.kills = 0
-        self.begun_again = 0
+        self.begun_again = self.held_most = 0
         self.seen: list[float] = []
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
         """Whether the node has a limit, and can see what it uses."""
-        if own_limits.memory_limit() is None:
+        limit, used = own_limits.memory_limit(), own_limits.memory_used()
+        if limit is None:
             return [NO_LIMIT.format("memory")]
-        if own_limits.memory_used() is None:
+        if used is None:
             return ["resource: this node cannot see how much memory it uses; allowed: a node that can"]
+        percent = 100 * used / max(limit, 1)
+        # What others of ours hold goes when they end, and this one takes over.
+        if percent >= program["target"] and not _load.marked():
+            return [
+                f"target: given {program['target']:g}, but {percent:.1f} percent are used already; "
+                "allowed: more than that"
+            ]
         return []
 
     def measure_before(self) -> None:
@@ -132,8 +140,10 @@ class MemoryPress(Press):
         """How much of the limit is used, and how much of that is held."""
         used = own_limits.memory_used() or 0
         held = sum(each["held"] for each in self.said().values())
+        self.held_most = max(self.held_most, held)
         return {
-            "effective": self._percent(used) >= self.target - MEMORY_TOLERANCE,
+            # Where the node uses so much all by itself, none of it is this fault's doing.
+            "effective": self.held_most > 0 and self._percent(used) >= self.target - MEMORY_TOLERANCE,
             "target_percent": self.target,
             "percent": self._percent(used),
             "percent_before": self._percent(self.used_before),
