@@ -40,6 +40,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _nfqueue,
     _queue_rules,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._departures import device_to
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import Impairment
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._measure import Measurement
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import (
@@ -173,7 +174,7 @@ class Link(Fault):
     def capable(program: dict[str, Any]) -> list[str]:
         """Why neither backend works here, or not the one that is asked for; changes nothing."""
         backend, reasons = choose(program)
-        return [] if backend else reasons
+        return several_devices(program["affected"]) if backend else reasons
 
     @functools.cached_property
     def backend(self) -> str:
@@ -332,6 +333,15 @@ class Link(Fault):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.communicate(timeout=1)
         return await pings(self.peers, RECOVERY_S)
+
+
+def several_devices(affected: Mapping[str, str]) -> list[str]:
+    """Reasons why the peers cannot be served at once: one device is impaired, and measured."""
+    devices = {peer: device_to(address) or "no device" for peer, address in affected.items()}
+    if len(set(devices.values())) <= 1:
+        return []
+    shown_by_peer = ", ".join(f"{peer} behind {device}" for peer, device in devices.items())
+    return [f"peers: given {shown_by_peer}; allowed: peers behind one device, a fault for each device"]
 
 
 def choose(program: Mapping[str, Any]) -> tuple[str, list[str]]:

@@ -19,6 +19,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _netem,
     _netlink,
     _queue_rules,
+    link,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import (
     Impairment,
@@ -258,3 +259,21 @@ def test_trains_are_short_and_probes_a_small_share_of_a_rate(rate_bps):
     assert 3 <= count <= 40 and size <= 1400
     at_once = _measure.probes_at_once(Impairment(loss=0.001, rate_bps=rate_bps), 10)
     assert at_once == 4 or at_once * 4 * 90 * 8 <= 0.1 * rate_bps
+
+
+@pytest.mark.parametrize(
+    ("devices", "problem"),
+    [
+        (["eth0", "eth0"], []),
+        (["eth0", "eth1"], ["peers: given n2 behind eth0, n3 behind eth1; allowed: peers behind one device"]),
+        (["eth0", None], ["peers: given n2 behind eth0, n3 behind no device; allowed"]),
+    ],
+)
+def test_peers_behind_several_devices_are_refused_by_name(monkeypatch, devices, problem):
+    """What impairs and what measures sits on one device: the others would be left as they are."""
+    program = planned(loss=1)["n1"]
+    of = dict(zip(program["affected"].values(), devices, strict=True))
+    monkeypatch.setattr(link, "choose", lambda program: ("netem", []))
+    monkeypatch.setattr(link, "device_to", of.get)
+    reasons = Link.capable(program)
+    assert len(reasons) == len(problem) and all(map(str.startswith, reasons, problem))
