@@ -249,6 +249,7 @@ class Link(Fault):
         try:
             _netem.install(device, self.handle, self.program)
         except RuntimeError as error:
+            _nfqueue.release_all()
             _queue_rules.nft("delete", "table", _queue_rules.FAMILY, self.table)
             if self.program.get("backend") == NETEM or not _netem.occupied(device):
                 raise
@@ -303,9 +304,7 @@ class Link(Fault):
             _queue_rules.nft("flush", "chain", _queue_rules.FAMILY, table, "impaired")
         _nfqueue.ask(table, "end")
         if table in ours:
-            for other in ours:  # the kernel drops all packets that are being held when a base chain goes
-                if other != table:
-                    _nfqueue.ask(other, "release")
+            _nfqueue.release_all(but=table)
             done = _queue_rules.nft("delete", "table", _queue_rules.FAMILY, table)
             if done.returncode != 0:
                 raise RuntimeError(f"nft: {done.stderr.strip()}")
