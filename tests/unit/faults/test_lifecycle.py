@@ -84,3 +84,53 @@ def test_every_kind_has_one_that_the_judge_knows(kind):
         fault = fault_class(kind).__new__(fault_class(kind))
         fault.program = {"action": "step"}
         assert fault.evidence_kind in ("seen", "sum", "level")
+
+
+WHEN = {"when": {"state": "leader", "is": True, "system": "etcd", "within_s": 0.5}, "for_s": 0.6}
+
+
+class Slow(Idle):
+    """Takes its time to say whether it can."""
+
+    able = True
+
+    @staticmethod
+    def capable(program):
+        time.sleep(0.4)
+        return [] if Slow.able else ["it cannot"]
+
+
+@pytest.fixture
+def leads(monkeypatch):
+    """Say when a node's own system leads: from so many seconds after the start on."""
+
+    def from_s(at_s):
+        async def reached(condition, clock, deadline_s):
+            await clock.until(min(at_s, deadline_s))
+            return {"leader": True} if at_s <= deadline_s else None
+
+        monkeypatch.setattr(lifecycle.states, "reached", reached)
+
+    return from_s
+
+
+def test_a_node_is_asked_before_the_state_so_that_the_act_comes_right_after(lived, leads):
+    leads(0.7)
+    lines = lived(Slow, **WHEN)
+    assert [line["event"] for line in lines][:4] == ["check", "when", "apply", "load"]
+    when, apply, load = lines[1:4]
+    assert apply["t_s"] - when["t_s"] < 0.3
+    # It holds from the state on, as long as was asked.
+    assert load["end_wall_ns"] - load["start_wall_ns"] == pytest.approx(0.6e9, abs=1e3)
+    assert lines[-1]["t_s"] - when["t_s"] == pytest.approx(0.6, abs=0.3)
+
+
+@pytest.mark.parametrize(("at_s", "last"), [(0.6, "when"), (9.0, "idle")])
+def test_a_node_that_cannot_does_nothing_and_is_missed_only_where_its_state_came(
+    lived, leads, monkeypatch, at_s, last
+):
+    leads(at_s)
+    monkeypatch.setattr(Slow, "able", False)
+    lines = lived(Slow, **WHEN)
+    assert [line["event"] for line in lines] == ["check", last]
+    assert lines[0]["reasons"] == ["it cannot"]
