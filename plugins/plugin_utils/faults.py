@@ -11,7 +11,7 @@ instant unless a name says otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,23 @@ ACT_S = 1.0
 GAP_S = 4.0
 """The longest time in seconds without evidence, or without a newly blocked packet, that counts as held."""
 
+RAMP_S = 5.0
+"""Seconds that a level (memory, tasks, a disk) may take to be reached before it counts as not held."""
+HELD_SHARE = 0.5
+"""The least share of the looks at which a level must have been seen, once it was reached."""
+
+_DOWN = ("power", "disk")
+_NETWORK = ("partition", "link", *_DOWN)
+_UNIT = ("process", "pressure", "storage", "disk_fill", "name_service", *_DOWN)
+SILENCED_BY: Mapping[str, Sequence[str]] = {
+    "partition": _NETWORK, "link": _NETWORK,
+    "process": _UNIT, "pressure": _UNIT, "storage": _UNIT,
+}  # fmt: skip
+"""Kinds that can keep a kind's probe after the removal from passing: its pings, or its look at a unit.
+
+A kind that is not named here is silenced only by what takes the whole node down.
+"""
+
 Entry = Mapping[str, Any]
 LEDGER_KEYS = ("node", "fault", "type", "event", "wall_ns", "mono_ns", "t_s")
 """What every line of the ledger says; the rest is the event's own."""
@@ -30,7 +47,11 @@ LEDGER_KEYS = ("node", "fault", "type", "event", "wall_ns", "mono_ns", "t_s")
 
 @dataclass(frozen=True, slots=True)
 class NodeActs:
-    """What the ledger holds about one fault on one node; ``blocked`` are the peers it must not reach."""
+    """What the ledger holds about one fault on one node; ``blocked`` are the peers it must not reach.
+
+    ``asked`` are the nodes that its probe after the removal concerns, ``others`` when a fault silenced those.
+    ``cut_as_planned``: its end is a boot that another fault of the plan brought about.
+    """
 
     node: str
     start_s: float
@@ -38,11 +59,27 @@ class NodeActs:
     blocked: tuple[str, ...]
     entries: tuple[Entry, ...]
     start_wall_ns: int | None = None
+    asked: frozenset[str] = frozenset()
     others: tuple[tuple[float, float], ...] = ()
+    cut_as_planned: bool = False
 
     def excused(self, at_s: float) -> bool:
-        """Whether another fault held on the node, or on a peer of it, while its probes were not answered."""
+        """Whether a fault that can silence its probes held, on it or on a peer, while nobody answered."""
         return any(from_s <= at_s and self.end_s < to_s for from_s, to_s in self.others)
+
+    def held_s(self) -> tuple[float, float] | None:
+        """Return from when to when it held on the node, as its ledger says; None where it never did."""
+        if self.idle is not None or (self.first("apply") is None and self.first("load") is None):
+            return None
+        from_s, gone = self.felt_s("apply"), self.first("gone") or {}
+        # Until its own probe has passed, else only to its end: two failed probes do not excuse each other.
+        to_s = number(gone.get("t_s"), self.end_s) if gone.get("probe_passed") is True else self._ended_s()
+        return (self.start_s if from_s is None else from_s), to_s
+
+    def _ended_s(self) -> float:
+        ends = (self.first(event) for event in ("revert", "reverted", "interrupted", "gone"))
+        last = next((entry for entry in ends if entry is not None), self.entries[-1])
+        return number(last.get("t_s"), self.end_s)
 
     @property
     def idle(self) -> str | None:
@@ -110,19 +147,13 @@ def total(value: Any) -> float:
 def fault_results(plan: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> list[dict[str, Any]]:
     """Return one record per fault of the plan, in the plan's order."""
     faults = plan.get("faults") or []
-    return [fault_result(fault, ledger, start_wall_ns, faults) for fault in faults]
+    acts_of = {str(fault.get("id")): list(_acts(fault, ledger, start_wall_ns)) for fault in faults}
+    return [fault_result(fault, _beside_others(fault, faults, acts_of), start_wall_ns) for fault in faults]
 
 
-def fault_result(
-    fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None, faults: Sequence[Entry] = ()
-) -> dict[str, Any]:
-    """Return one fault's record: from the first node's begin to the last node's end.
-
-    ``faults`` are all of the plan: while another one holds, a probe may fail that this one has let go.
-    """
-    targets = [
-        node for node in _acts(fault, faults, ledger, start_wall_ns) if node.blocked or not _blocks(fault)
-    ]
+def fault_result(fault: Entry, own: Sequence[NodeActs], start_wall_ns: int | None) -> dict[str, Any]:
+    """Return one fault's record, from the first node's begin to the last node's end; ``own`` are its acts."""
+    targets = [node for node in own if node.blocked or not _blocks(fault)]
     acts = [node for node in targets if node.idle is None]
     applied_ns, reverted_ns = _felt(acts, "apply"), _felt(acts, "revert")
     nodes = {node.node: _node_record(node) for node in acts}
@@ -150,9 +181,7 @@ def fault_result(
     }  # fmt: skip
 
 
-def _acts(
-    fault: Entry, faults: Sequence[Entry], ledger: Sequence[Entry], start_wall_ns: int | None
-) -> Iterator[NodeActs]:
+def _acts(fault: Entry, ledger: Sequence[Entry], start_wall_ns: int | None) -> Iterator[NodeActs]:
     own = [entry for entry in ledger if entry.get("fault") == fault.get("id")]
     own.sort(key=lambda entry: number(entry.get("t_s"), 0.0))
     programs = {**(fault.get("nodes") or {}), **(fault.get("power") or {})}
@@ -167,15 +196,51 @@ def _acts(
             blocked=tuple(program.get("blocked") or ()),
             entries=entries,
             start_wall_ns=start_wall_ns,
-            others=tuple(_windows_around(fault, {name, *(program.get("blocked") or ())}, faults)),
+            asked=frozenset((name, *(program.get("blocked") or ()), *(program.get("affected") or ()))),
         )
 
 
-def _windows_around(fault: Entry, nodes: set[str], faults: Sequence[Entry]) -> Iterator[tuple[float, float]]:
-    """Yield when other faults of the plan were to hold on any of these nodes."""
-    for other in faults:
-        if other.get("id") != fault.get("id") and nodes & set(other.get("targets") or ()):
-            yield number(other.get("start_s"), 0.0), number(other.get("end_s"), 0.0)
+def _beside_others(
+    fault: Entry, faults: Sequence[Entry], acts_of: Mapping[str, Sequence[NodeActs]]
+) -> list[NodeActs]:
+    """Return what a fault did on its nodes, with what the other faults of the plan did to it."""
+    others = [other for other in faults if other.get("id") != fault.get("id")]
+    kinds = SILENCED_BY.get(str(fault.get("type")), _DOWN)
+    boots = [acts for other in others if _boots(other) for acts in acts_of[str(other["id"])]]
+    silencers = [acts for other in others if other.get("type") in kinds for acts in acts_of[str(other["id"])]]
+    return [
+        replace(
+            _cut_as_planned(node, boots),
+            others=tuple(
+                held_s for acts in silencers if acts.node in node.asked and (held_s := acts.held_s())
+            ),
+        )
+        for node in acts_of[str(fault.get("id"))]
+    ]
+
+
+def _boots(fault: Entry) -> bool:
+    """Whether a fault boots the nodes that it is about."""
+    action = (fault.get("params") or {}).get("action")
+    return fault.get("type") == "power" or (fault.get("type") == "disk" and action == "fail")
+
+
+def _cut_as_planned(node: NodeActs, boots: Sequence[NodeActs]) -> NodeActs:
+    """Return the acts with the end that a boot gave them which another fault of the plan brought about."""
+    if node.first("interrupted") is None:
+        return node
+    for boot in boots:
+        felt_s, apply = boot.felt_s("apply"), boot.first("apply")
+        if boot.node != node.node or felt_s is None or apply is None:
+            continue
+        began_s = felt_s - number(apply.get("resolution_ms"), 0.0) / 1000.0
+        if node.start_s <= began_s <= node.end_s + ACT_S:
+            # It knows no sharp instant, so it says nothing of the skew.
+            end = {**apply, "event": "revert", "resolution_ms": None}
+            return replace(
+                node, end_s=min(node.end_s, began_s), entries=(*node.entries, end), cut_as_planned=True
+            )
+    return node
 
 
 def _window(fault: Entry, entries: Sequence[Entry], start_wall_ns: int | None) -> tuple[float, float]:
@@ -240,10 +305,17 @@ def _lacks_begin(node: NodeActs) -> list[str]:
 def _lacks_end(node: NodeActs) -> list[str]:
     lacks = []
     felt_s, gone = node.felt_s("revert"), node.first("gone")
-    if node.first("interrupted") is not None:
+    interrupted, reverted = node.first("interrupted"), node.first("reverted")
+    if interrupted is not None and not node.cut_as_planned:
         return ["a boot of the node cut it short"]
-    if node.first("reverted") is not None:
+    # A boot ends the agent as well: what is taken back from then on is as it should be.
+    if reverted is not None and (
+        interrupted is None or number(reverted.get("t_s"), 0.0) < node.end_s - EDGE_S
+    ):
         return ["its agent died, and its unit took the fault back"]
+    if interrupted is not None:
+        traces = interrupted.get("traces")
+        return [f"traces are left: {_join(traces)}"] if traces else []
     if felt_s is None:
         lacks += ["it never felt the fault end"] if node.feels else []
     elif felt_s < node.end_s - EDGE_S:
@@ -269,9 +341,25 @@ def _lacks_hold(node: NodeActs) -> list[str]:
         lacks.append(f"there is no evidence from {gap[0]:.1f} s to {gap[1]:.1f} s")
     if node.blocked:
         lacks += _lacks_blocked(node, held)
-    elif not any(entry.get("effective") is True for entry in held):
-        lacks.append("its effect was never seen")
+    else:
+        lacks += _lacks_effect(node, held)
     return lacks
+
+
+def _lacks_effect(node: NodeActs, held: Sequence[Entry]) -> list[str]:
+    """Return what the evidence lacks of the effect, by what one entry of this kind says (agent/fault.py)."""
+    seen = [entry for entry in held if entry.get("effective") is True]
+    kind = (node.first("check") or {}).get("evidence_kind")
+    if not seen:
+        return ["its effect was never seen"]
+    if kind == "sum" and held[-1] is not seen[-1]:  # the last one has measured longest
+        return [f"its effect was not as asked, measured up to {number(held[-1].get('t_s'), 0.0):.1f} s"]
+    if kind == "level":
+        from_s = min(number(seen[0].get("t_s"), 0.0), node.start_s + RAMP_S)
+        counted = [entry for entry in held if number(entry.get("t_s"), 0.0) >= from_s]
+        if len(seen) < HELD_SHARE * len(counted):
+            return [f"its effect was seen at only {len(seen)} of {len(counted)} looks from {from_s:.1f} s on"]
+    return []
 
 
 def _lacks_blocked(node: NodeActs, held: Sequence[Entry]) -> list[str]:

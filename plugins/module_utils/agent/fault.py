@@ -136,6 +136,15 @@ class Fault:
         """Whether this node can feel an effect that begins or ends by itself."""
         return False
 
+    @property
+    def evidence_kind(self) -> str:
+        """What `effective` of one evidence says, so that the judge knows how many it takes.
+
+        `seen`: the effect has been seen, once is enough. `sum`: all that was measured so far is as asked; the
+        last has measured longest. `level`: right now; most of them have to say so.
+        """
+        return "seen"
+
     def felt(self) -> bool:
         """Whether the effect is felt right now; asked densely, so it must not block."""
         raise NotImplementedError

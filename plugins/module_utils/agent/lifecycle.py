@@ -87,12 +87,19 @@ class FaultRun:
         self.write("interrupted", traces=self._fault().traces())
 
     async def _live(self) -> None:
-        if "when" in self.program and not await self._begin_on_state():
-            return
         fault = self._fault()
         await self.clock.until(self.start_s - max(fault.lead_s, CHECK_AHEAD_S))
         reasons = await in_thread(fault.capable, self.program["node"])
-        self.write("check", able=not reasons, reasons=reasons, feels=fault.feels, lapses=fault.lapses)
+        kinds: dict[str, Any] = {
+            "feels": fault.feels,
+            "lapses": fault.lapses,
+            "evidence_kind": fault.evidence_kind,
+        }
+        self.write("check", able=not reasons, reasons=reasons, **kinds)
+        if "when" in self.program:  # asked before, so that the act comes right after the state
+            if not await self._begin_on_state():
+                return
+            fault = self._fault()  # its times are known only now
         if reasons or ("where" in self.program and not await self._concerned()):
             return
         await in_thread(self._journal, fault)

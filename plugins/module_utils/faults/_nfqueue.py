@@ -33,6 +33,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairm
     flipped,
 )
 
+_CONTROL = b"\0foundation-testbed-link-"
 # Queues are taken from here on; priorities of the chains follow their numbers.
 FIRST_QUEUE, LAST_QUEUE = 0x8000, 0x8FFF
 # Copies bear this mark and the number of their queue: neither it nor an earlier one holds them again.
@@ -50,7 +51,25 @@ _LEASE_MARGIN_S = 5.0
 
 def control_name(table: str) -> bytes:
     """Return the name of the socket on which the program of a fault answers."""
-    return b"\0foundation-testbed-link-" + table.encode()
+    return _CONTROL + table.encode()
+
+
+def parse_holders(sockets: str) -> list[str]:
+    """Return the tables of the faults whose programs answer, out of /proc/net/unix. Pure."""
+    shown = "@" + _CONTROL[1:].decode()  # a name that begins with a null byte is shown so
+    paths = (line.split()[-1] for line in sockets.splitlines() if line.strip())
+    return sorted({path[len(shown) :] for path in paths if path.startswith(shown)})
+
+
+def release_all(but: str = "") -> None:
+    """Have every program of this node let go what it holds, but for that of one fault.
+
+    To be asked before a base chain goes, of whatever table: the kernel then drops all packets in queues.
+    """
+    sockets = Path("/proc/net/unix").read_text(encoding="utf-8", errors="replace")
+    for table in parse_holders(sockets):
+        if table != but:
+            ask(table, "release")
 
 
 def taken_queues() -> set[int]:

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load
@@ -34,6 +34,9 @@ NO_LIMIT = (
 
 class Press:
     """One resource under pressure, by a child of the agent. `name` marks the child's processes."""
+
+    # What `effective` of one evidence says (agent/fault.py).
+    evidence_kind: ClassVar[str] = "seen"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         self.name, self.program = name, program
@@ -96,21 +99,31 @@ class Press:
 class MemoryPress(Press):
     """Memory is used up to a percentage of the node's limit, and held there."""
 
+    evidence_kind: ClassVar[str] = "level"
+
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)
         self.limit = own_limits.memory_limit() or 0
         self.target = float(program["target"])
         self.used_before = self.kills = 0
-        self.begun_again = 0
+        self.begun_again = self.held_most = 0
         self.seen: list[float] = []
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
         """Whether the node has a limit, and can see what it uses."""
-        if own_limits.memory_limit() is None:
+        limit, used = own_limits.memory_limit(), own_limits.memory_used()
+        if limit is None:
             return [NO_LIMIT.format("memory")]
-        if own_limits.memory_used() is None:
+        if used is None:
             return ["resource: this node cannot see how much memory it uses; allowed: a node that can"]
+        percent = 100 * used / max(limit, 1)
+        # What others of ours hold goes when they end, and this one takes over.
+        if percent >= program["target"] and not _load.marked():
+            return [
+                f"target: given {program['target']:g}, but {percent:.1f} percent are used already; "
+                "allowed: more than that"
+            ]
         return []
 
     def measure_before(self) -> None:
@@ -139,8 +152,10 @@ class MemoryPress(Press):
         """How much of the limit is used, and how much of that is held."""
         used = own_limits.memory_used() or 0
         held = sum(each["held"] for each in self.said().values())
+        self.held_most = max(self.held_most, held)
         return {
-            "effective": self._percent(used) >= self.target - MEMORY_TOLERANCE,
+            # Where the node uses so much all by itself, none of it is this fault's doing.
+            "effective": self.held_most > 0 and self._percent(used) >= self.target - MEMORY_TOLERANCE,
             "target_percent": self.target,
             "percent": self._percent(used),
             "percent_before": self._percent(self.used_before),
@@ -156,6 +171,8 @@ class MemoryPress(Press):
 
 class CpuPress(Press):
     """Processors are loaded to a percentage of the node's limit."""
+
+    evidence_kind: ClassVar[str] = "sum"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)
@@ -206,6 +223,8 @@ class CpuPress(Press):
 
 class IoPress(Press):
     """A disk is kept busy with small writes that are synced one by one."""
+
+    evidence_kind: ClassVar[str] = "sum"
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
@@ -258,6 +277,8 @@ class IoPress(Press):
 
 class PidsPress(Press):
     """Tasks are used up until only some are left."""
+
+    evidence_kind: ClassVar[str] = "level"
 
     def __init__(self, name: str, program: Mapping[str, Any], left_s: float):
         super().__init__(name, program, left_s)

@@ -95,6 +95,7 @@ class DescriptorPress(Press):
         self.most = 0.0
         self.asked_s = 0.0
         self.accepting = {"asked": 0, "not_accepted": 0}
+        self.listens = False
 
     @staticmethod
     def capable(program: Mapping[str, Any]) -> list[str]:
@@ -148,6 +149,7 @@ class DescriptorPress(Press):
         address = next(iter(_listeners(inodes)), None)
         if address is None:
             return
+        self.listens = True
         with contextlib.suppress(OSError), socket.create_connection(address, timeout=ACCEPT_S):
             time.sleep(ACCEPT_S)
             self.accepting["asked"] += 1
@@ -173,9 +175,14 @@ class DescriptorPress(Press):
     def evidence(self) -> dict[str, Any]:
         """Whether the limits are ours, how much of them is in use, and whether connections are accepted."""
         own, percent = self._own(), self._percent()
+        # The limit is set to what is open, so the share shows little: only somebody who is not heard does.
+        felt = not (self.target >= 100 and self.listens) or self.accepting["not_accepted"] > 0
         return {
             "present": bool(own),
-            "effective": max(self.most, percent) >= self.target - TOLERANCE,
+            "effective": felt and max(self.most, percent) >= self.target - TOLERANCE,
+            "measured": "connections not accepted"
+            if self.target >= 100 and self.listens
+            else "share of the lowered limit in use",
             "target_percent": self.target,
             "percent": percent,
             "highest_percent": max(self.most, percent),

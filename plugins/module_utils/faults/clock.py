@@ -211,6 +211,11 @@ class Clock(Fault):
             return ["this host runs a lab, whose nodes share its clock"]
         return []
 
+    @property
+    def evidence_kind(self) -> str:
+        """A rate is measured from the beginning; a step or a jump is seen at once."""
+        return "sum" if self.program["action"] == "skew" else "seen"
+
     def undo(self) -> dict[str, Any]:
         """The pair of clocks that tells the right time, and the boot to which it belongs."""
         if self.base is None:

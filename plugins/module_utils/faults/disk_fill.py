@@ -166,7 +166,7 @@ class DiskFill(Fault):
         self.folder = mount_at(self.program["path"])[0] / folder_name(context.run, context.fault_id)
         self.filler = self.folder / "space"
         self.before: Optional[Usage] = None
-        self.held = 0
+        self.held = self.held_most = 0
         self.denied = {"asked": 0, "denied": 0}
 
     @staticmethod
@@ -199,16 +199,14 @@ class DiskFill(Fault):
             return [f"{given}, which cannot be written; allowed: a path on a disk that can"]
         if is_hosts(place):
             return [f"{given}, {HOSTS}"]
-        if program["resource"] == "inodes":
-            if not usage.total:
-                return [f"{given}, which has no fixed number of inodes; allowed: resource: space"]
-            files = usage.missing(program["target"])
-            if files > MOST_FILES:
-                return [
-                    f"target: {program['target']:g} percent of the inodes at {place} are {files} files more, "
-                    f"too many to make and remove in time; allowed: at most {MOST_FILES}"
-                ]
-        return []
+        if program["resource"] == "inodes" and not usage.total:
+            return [f"{given}, which has no fixed number of inodes; allowed: resource: space"]
+        return _unfit(program["target"], usage, program["resource"], place)
+
+    @property
+    def evidence_kind(self) -> str:
+        """How full it is right now."""
+        return "level"
 
     def undo(self) -> dict[str, Any]:
         """The folder is all that there is."""
@@ -232,7 +230,8 @@ class DiskFill(Fault):
     def evidence(self) -> dict[str, Any]:
         """Whether what fills it is all there, and how full it is."""
         now = self._usage()
-        reached = now.percent >= self.target - TOLERANCE
+        # Where others have filled it all by themselves, none of it is this fault's doing.
+        reached = self.held_most > 0 and now.percent >= self.target - TOLERANCE
         return {
             "present": self._all_there(),
             "effective": reached and (self.target < 100 or self.denied["denied"] > 0),
@@ -284,6 +283,7 @@ class DiskFill(Fault):
             return
         step = self._hold_space if self.resource == "space" else self._hold_inodes
         step(time.monotonic() + seconds)
+        self.held_most = max(self.held_most, self.held)
 
     def _hold_space(self, deadline: float) -> None:
         if not self._all_there():
@@ -350,6 +350,23 @@ class DiskFill(Fault):
             return error.errno == errno.ENOSPC
         self.held += SMALLEST_STEP
         return False
+
+
+def _unfit(target: float, usage: Usage, resource: str, place: Path) -> list[str]:
+    """Reasons why a file system cannot be filled to a target: it is already, or that would take too long."""
+    # What others of ours hold goes when they end, and this one takes over.
+    if usage.percent >= target and not any(place.glob(f"{PREFIX}*")):
+        return [
+            f"target: given {target:g}, but {usage.percent:.1f} percent of the {resource} at {place} are "
+            "used already; allowed: more than that"
+        ]
+    files = usage.missing(target)
+    if resource == "inodes" and files > MOST_FILES:
+        return [
+            f"target: {target:g} percent of the inodes at {place} are {files} files more, too many to "
+            f"make and remove in time; allowed: at most {MOST_FILES}"
+        ]
+    return []
 
 
 FAULT = DiskFill

@@ -40,6 +40,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _nfqueue,
     _queue_rules,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._departures import device_to
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import Impairment
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._measure import Measurement
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import (
@@ -175,7 +176,7 @@ class Link(Fault):
     def capable(program: dict[str, Any]) -> list[str]:
         """Why neither backend works here, or not the one that is asked for; changes nothing."""
         backend, reasons = choose(program)
-        return [] if backend else reasons
+        return several_devices(program["affected"]) if backend else reasons
 
     @functools.cached_property
     def backend(self) -> str:
@@ -202,6 +203,11 @@ class Link(Fault):
     def feels(self) -> bool:
         """Whether a probe tells that packets are being held."""
         return self._ahead
+
+    @property
+    def evidence_kind(self) -> str:
+        """Shares, delays and rates are measured from the beginning."""
+        return "sum"
 
     def felt(self) -> bool:
         """Whether a packet to the first peer comes to the program right now."""
@@ -245,6 +251,7 @@ class Link(Fault):
         try:
             _netem.install(device, self.handle, self.program)
         except RuntimeError as error:
+            _nfqueue.release_all()
             _queue_rules.nft("delete", "table", _queue_rules.FAMILY, self.table)
             if self.program.get("backend") == NETEM or not _netem.occupied(device):
                 raise
@@ -299,9 +306,7 @@ class Link(Fault):
             _queue_rules.nft("flush", "chain", _queue_rules.FAMILY, table, "impaired")
         _nfqueue.ask(table, "end")
         if table in ours:
-            for other in ours:  # the kernel drops all packets that are being held when a base chain goes
-                if other != table:
-                    _nfqueue.ask(other, "release")
+            _nfqueue.release_all(but=table)
             done = _queue_rules.nft("delete", "table", _queue_rules.FAMILY, table)
             if done.returncode != 0:
                 raise RuntimeError(f"nft: {done.stderr.strip()}")
@@ -329,6 +334,15 @@ class Link(Fault):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.child.communicate(timeout=1)
         return await pings(self.peers, RECOVERY_S)
+
+
+def several_devices(affected: Mapping[str, str]) -> list[str]:
+    """Reasons why the peers cannot be served at once: one device is impaired, and measured."""
+    devices = {peer: device_to(address) or "no device" for peer, address in affected.items()}
+    if len(set(devices.values())) <= 1:
+        return []
+    shown_by_peer = ", ".join(f"{peer} behind {device}" for peer, device in devices.items())
+    return [f"peers: given {shown_by_peer}; allowed: peers behind one device, a fault for each device"]
 
 
 def choose(program: Mapping[str, Any]) -> tuple[str, list[str]]:

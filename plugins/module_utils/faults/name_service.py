@@ -52,6 +52,8 @@ BEFORE_S = 0.4
 RECOVERY_S = 5.0
 
 Told = Mapping[str, Optional[str]]
+# What a name resolves to; None where nobody knows.
+Answers = dict[str, Optional[list[str]]]
 
 
 def without(line: str, names: Iterable[str]) -> str:
@@ -90,6 +92,18 @@ def parse_answers(output: str) -> list[str]:
     return list(dict.fromkeys(line.split()[0] for line in output.splitlines() if line.strip()))
 
 
+def addresses_in(hosts: str, name: str) -> list[str]:
+    """Return the addresses that a hosts file gives a name. Pure."""
+    lines = [line.partition("#")[0].split() for line in hosts.splitlines()]
+    found = (parts[0] for parts in lines if name.lower() in [part.lower() for part in parts[1:]])
+    return list(dict.fromkeys(found))
+
+
+def same(found: Optional[Sequence[str]], wanted: Optional[Sequence[str]]) -> bool:
+    """Whether two answers are known and the same, in whichever order. Pure."""
+    return found is not None and wanted is not None and set(found) == set(wanted)
+
+
 class Lookups:
     """Names that are being resolved, each in a fresh process, all at once."""
 
@@ -107,25 +121,24 @@ class Lookups:
         ended = all(process.poll() is not None for process in self.processes.values())
         return ended or time.monotonic() > self.deadline
 
-    def answers(self) -> dict[str, list[str]]:
-        """What the names resolve to; one that takes too long resolves to nothing."""
-        found = {}
+    def answers(self) -> Answers:
+        """What the names resolve to; None for one that has taken too long: that is no answer."""
+        found: Answers = {}
         for one, process in self.processes.items():
+            ended = process.poll() is not None
             process.kill()  # does nothing to one that has ended
             output, _ = process.communicate()
-            found[one] = parse_answers(output) if process.returncode == 0 else []
+            found[one] = (parse_answers(output) if process.returncode == 0 else []) if ended else None
         return found
 
 
-def lookups(names: Iterable[str], timeout_s: float = LOOKUP_S) -> dict[str, list[str]]:
-    """Resolve names and wait for the answers; nothing where they take longer."""
+def lookups(names: Iterable[str], timeout_s: float = LOOKUP_S) -> Answers:
+    """Resolve names and wait for the answers; None for those that take longer."""
     running = Lookups(names)
     deadline = time.monotonic() + timeout_s
     while not running.done() and time.monotonic() < deadline:
         time.sleep(0.005)
-    in_time = running.done()
-    answers = running.answers()
-    return answers if in_time else {}
+    return running.answers()
 
 
 def draw_wrong(names: Sequence[str], targets: Targets, known: Mapping[str, str]) -> dict[str, Optional[str]]:
@@ -166,10 +179,10 @@ class NameService(Fault):
         self.trace = TRACE_PREFIX + re.sub(r"[^a-z0-9_]", "_", f"{context.run}_{context.fault_id}".lower())
         self.told: dict[str, Optional[str]] = dict(self.program["names"])
         self.watched = sorted(self.told)[:WATCHED]
-        self.before: Optional[dict[str, list[str]]] = None
+        self.before: Optional[Answers] = None
         self.running: Optional[Lookups] = None
-        self.last: dict[str, list[str]] = {}
-        self.counts = {"asked": 0, "as_told": 0, "otherwise": 0}
+        self.last: Answers = {}
+        self.counts = {"asked": 0, "as_told": 0, "changed": 0, "otherwise": 0, "slow": 0}
 
     @staticmethod
     def problems(params: Mapping[str, Any]) -> Iterable[str]:
@@ -222,7 +235,9 @@ class NameService(Fault):
         """The record by its name; the answers of before are for the proof alone."""
         if self.before is None:
             busy = {one for record in _records() for one in record["names"]}
-            self.before = lookups((one for one in self.watched if one not in busy), BEFORE_S)
+            found = lookups((one for one in self.watched if one not in busy), BEFORE_S)
+            known = known_before(self.watched, found, _base())
+            self.before = {one: known[one] for one in known if known[one] is not None or one not in busy}
         return {"trace": self.trace}
 
     def apply(self) -> None:
@@ -250,9 +265,24 @@ class NameService(Fault):
             return
         self.last, self.running = self.running.answers(), None
         for one, addresses in self.last.items():
-            wanted = self._expected(one)
             self.counts["asked"] += 1
-            self.counts["as_told" if addresses == wanted else "otherwise"] += 1
+            self.counts[self._outcome(one, addresses)] += 1
+            self.counts["changed"] += self._changed(one, addresses)
+
+    def _outcome(self, one: str, addresses: Optional[list[str]]) -> str:
+        """Whether an answer is what was told; a dead resolver may answer nothing for longer than we wait."""
+        if addresses is None and not self.program["dns"]:
+            return "slow"
+        return "as_told" if (addresses or []) == self._expected(one) else "otherwise"
+
+    def _changed(self, one: str, addresses: Optional[list[str]]) -> bool:
+        """Whether a name resolves as told and is known to have resolved otherwise before."""
+        before = (self.before or {}).get(one)
+        return (
+            before is not None
+            and not same(before, self._expected(one))
+            and self._outcome(one, addresses) == "as_told"
+        )
 
     def _expected(self, one: str) -> list[str]:
         address = self.told[one]
@@ -263,7 +293,7 @@ class NameService(Fault):
         self._count()
         return {
             "present": self._present(),
-            "effective": self.counts["as_told"] > 0,
+            "effective": self.counts["changed"] > 0,
             "lookups": dict(self.counts),
             "answers": {"before": self.before or {}, "during": self.last},
         }
@@ -310,11 +340,23 @@ class NameService(Fault):
         while True:
             busy = {one for record in _records() for one in record["names"]}
             wanted = {one: found for one, found in (self.before or {}).items() if one not in busy}
-            if lookups(wanted) == wanted:
+            if as_before(wanted, lookups(wanted)):
                 return True
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
+
+
+def known_before(names: Iterable[str], found: Answers, hosts: str) -> Answers:
+    """Return what names resolved to before: as looked up, else what the hosts file says, else None. Pure."""
+    return {
+        one: found[one] if found.get(one) is not None else addresses_in(hosts, one) or None for one in names
+    }
+
+
+def as_before(wanted: Answers, found: Answers) -> bool:
+    """Whether names resolve as before; of one that nobody knows nothing can be said, so it does not. Pure."""
+    return all(same(found.get(one), addresses) for one, addresses in wanted.items())
 
 
 def _address(to: str, known: Mapping[str, str]) -> str:

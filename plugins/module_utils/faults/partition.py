@@ -36,6 +36,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
     whole,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import _nfqueue
 
 # Seconds before the start at which the rules are loaded.
 LEAD_S = 2.0
@@ -372,6 +373,7 @@ class Partition(Fault):
     def revert(undo: dict[str, Any]) -> None:
         """Remove the fault's table if it is there; raises RuntimeError when the kernel refuses."""
         if undo["trace"] in _tables():
+            _nfqueue.release_all()  # else the packets of link faults would go with the table
             done = _nft("delete", "table", "inet", undo["trace"])
             if done.returncode != 0:
                 raise RuntimeError(f"nft: {done.stderr.strip()}")

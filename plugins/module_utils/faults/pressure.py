@@ -174,6 +174,11 @@ class Pressure(Fault):
         """Ask the resource's own kind."""
         return PRESSES[program["resource"]].capable(program)
 
+    @property
+    def evidence_kind(self) -> str:
+        """The resource's own kind knows."""
+        return self.press.evidence_kind
+
     def undo(self) -> dict[str, Any]:
         """Return the name, and what was before; the first call looks, later ones remember."""
         if self._undo is None:

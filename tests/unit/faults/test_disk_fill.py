@@ -160,3 +160,32 @@ def test_files_that_somebody_removes_are_missed(fault, tmp_path, resource):
     held.apply()
     next(path for path in tmp_path.rglob("*") if path.is_file()).unlink()
     assert held.evidence()["present"] is False
+
+
+@pytest.mark.parametrize(("resource", "others"), [("space", 700 * 2**10), ("inodes", 70)])
+def test_what_others_have_filled_is_not_this_faults_doing(fault, tmp_path, resource, others):
+    if resource == "space":
+        (tmp_path / "somebodys").write_bytes(bytes(others))
+    else:
+        for number in range(others):
+            (tmp_path / f"somebodys{number}").touch()
+    held = fault(resource, 60)
+    held.apply()
+    held.observe()
+    assert held.evidence()["percent"] >= 60
+    assert held.evidence()["present"] and not held.evidence()["effective"]
+
+
+@pytest.mark.parametrize(
+    ("target", "ours", "words"),
+    [(50, False, "target: given 50, but 60.0 percent of the"), (50, True, ""), (70, False, "")],
+)
+def test_a_target_that_is_exceeded_already_is_refused(monkeypatch, tmp_path, target, ours, words):
+    monkeypatch.setattr(disk_fill, "mount_at", lambda path: (tmp_path, "ext4", True))
+    monkeypatch.setattr(disk_fill, "usage_of", lambda stat, resource: Usage(100, 60, 40))
+    monkeypatch.setattr(disk_fill.own_limits, "in_container", lambda: False)
+    if ours:
+        (tmp_path / disk_fill.folder_name("r", "other")).mkdir()
+    for resource in ("space", "inodes"):
+        reasons = FAULT.capable({"resource": resource, "target": target, "path": "/x"})
+        assert len(reasons) == bool(words) and words in "".join(reasons)

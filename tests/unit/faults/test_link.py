@@ -6,19 +6,29 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import random
+import socket
 import statistics
 import struct
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
+    ClusterView,
+    Context,
+    Targets,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _departures,
     _measure,
     _netem,
     _netlink,
+    _nfqueue,
     _queue_rules,
+    link,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import (
     Impairment,
@@ -258,3 +268,60 @@ def test_trains_are_short_and_probes_a_small_share_of_a_rate(rate_bps):
     assert 3 <= count <= 40 and size <= 1400
     at_once = _measure.probes_at_once(Impairment(loss=0.001, rate_bps=rate_bps), 10)
     assert at_once == 4 or at_once * 4 * 90 * 8 <= 0.1 * rate_bps
+
+
+@pytest.mark.parametrize(
+    ("devices", "problem"),
+    [
+        (["eth0", "eth0"], []),
+        (["eth0", "eth1"], ["peers: given n2 behind eth0, n3 behind eth1; allowed: peers behind one device"]),
+        (["eth0", None], ["peers: given n2 behind eth0, n3 behind no device; allowed"]),
+    ],
+)
+def test_peers_behind_several_devices_are_refused_by_name(monkeypatch, devices, problem):
+    """What impairs and what measures sits on one device: the others would be left as they are."""
+    program = planned(loss=1)["n1"]
+    of = dict(zip(program["affected"].values(), devices, strict=True))
+    monkeypatch.setattr(link, "choose", lambda program: ("netem", []))
+    monkeypatch.setattr(link, "device_to", of.get)
+    reasons = Link.capable(program)
+    assert len(reasons) == len(problem) and all(map(str.startswith, reasons, problem))
+
+
+SOCKETS = """\
+Num       RefCount Protocol Flags    Type St Inode Path
+0000000000000000: 00000002 00000000 00000000 0002 01 4711 @foundation-testbed-link-foundation_testbed_r_a
+0000000000000000: 00000002 00000000 00000000 0002 01 4712 @00001
+0000000000000000: 00000002 00000000 00000000 0002 01 4713
+0000000000000000: 00000003 00000000 00000000 0001 03 4714 /run/foundation-testbed-link-x
+0000000000000000: 00000002 00000000 00000000 0002 01 4715 @foundation-testbed-link-foundation_testbed_r_b
+"""
+
+
+def test_programs_that_hold_packets_are_found_by_their_sockets():
+    assert _nfqueue.parse_holders(SOCKETS) == ["foundation_testbed_r_a", "foundation_testbed_r_b"]
+    table = f"foundation_testbed_test_{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
+        control.bind(_nfqueue.control_name(table))
+        listed = Path("/proc/net/unix").read_text(encoding="utf-8")
+        assert table in _nfqueue.parse_holders(listed)
+
+
+def test_all_but_one_let_go_what_they_hold(monkeypatch):
+    asked = []
+    monkeypatch.setattr(_nfqueue, "parse_holders", lambda sockets: ["a", "b", "c"])
+    monkeypatch.setattr(_nfqueue, "ask", lambda *words: asked.append(words))
+    _nfqueue.release_all(but="b")
+    assert asked == [("a", "release"), ("c", "release")]
+
+
+def test_packets_of_others_are_let_go_also_where_netem_fails(monkeypatch):
+    done = []
+    fault = Link(Context("r", "f", {"affected": {"n2": "10.0.0.2"}, "loss": 1.0}, 0, 10**9, True))
+    monkeypatch.setattr(_netem, "occupied", lambda device: "a qdisc" if done else "")
+    monkeypatch.setattr(_netem, "install", Mock(side_effect=RuntimeError("exists")))
+    monkeypatch.setattr(_queue_rules, "load", lambda *_: done.append("load"))
+    monkeypatch.setattr(_queue_rules, "nft", lambda *words: done.append(words[0]))
+    monkeypatch.setattr(_nfqueue, "release_all", lambda **_: done.append("release"))
+    assert fault._applied_by_netem() is False
+    assert done == ["load", "release", "delete"]

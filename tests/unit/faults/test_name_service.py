@@ -6,10 +6,17 @@ from __future__ import annotations
 
 import random
 import re
+import subprocess
+from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import mounts
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
+    ClusterView,
+    Context,
+    Targets,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import name_service
 from hypothesis import given
@@ -185,3 +192,84 @@ def test_mounts():
     assert mounts.on_top(found, "/srv") is None
     assert mounts.below(found, "/srv/") == ["/srv/a b", "/srv/a b/deep"]
     assert mounts.below(found, "/srv/a b/deep") == []
+
+
+@pytest.fixture
+def fault(monkeypatch):
+    """A fault whose lookups are what a test says."""
+
+    def made(names, before, during, dns=False, hosts=HOSTS):
+        program = {"names": names, "dns": dns}
+        one = name_service.FAULT(Context("r", "f", program, 0, 0, True))
+        monkeypatch.setattr(name_service, "_records", list)
+        monkeypatch.setattr(name_service, "_base", lambda: hosts)
+        monkeypatch.setattr(name_service, "lookups", lambda asked, *_: {n: before.get(n) for n in asked})
+        monkeypatch.setattr(one, "_present", lambda: True)
+        one.undo()
+        one.running = Mock(done=lambda: True, answers=lambda: during)
+        return one
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("told", "before", "during", "dns", "effective"),
+    [
+        (None, ["10.0.0.2"], [], False, True),
+        ("10.0.0.3", ["10.0.0.2"], ["10.0.0.3"], False, True),
+        # A name that never resolved resolves to nothing whoever does what.
+        (None, [], [], False, False),
+        ("10.0.0.2", ["10.0.0.2"], ["10.0.0.2"], False, False),
+        # A lookup that takes too long is no answer, but where DNS is dead.
+        (None, ["10.0.0.2"], None, False, False),
+        (None, ["10.0.0.2"], None, True, True),
+        ("10.0.0.3", ["10.0.0.2"], None, True, False),
+        # What it resolved to before is in the hosts file, or nobody knows.
+        (None, None, [], False, True),
+    ],
+)
+def test_only_a_name_that_resolved_otherwise_shows_the_effect(fault, told, before, during, dns, effective):
+    seen = fault({"n2": told}, {"n2": before}, {"n2": during}, dns).evidence()
+    assert seen["effective"] is effective, seen
+    assert seen["lookups"]["slow"] == (during is None and not dns)
+
+
+def test_a_name_that_nobody_knows_shows_no_effect(fault):
+    assert not fault({"x.org": None}, {}, {"x.org": []}).evidence()["effective"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "well"),
+    [
+        (["10.0.0.2"], ["10.0.0.2"], True),
+        (["10.0.0.2"], [], False),
+        (["10.0.0.2"], None, False),
+        (None, ["10.0.0.2"], True),  # as the hosts file says
+        (None, ["10.0.0.9"], False),
+        (["10.0.0.2", "10.0.0.4"], ["10.0.0.4", "10.0.0.2"], True),
+    ],
+)
+def test_names_have_to_resolve_as_before_also_where_lookups_were_slow(
+    fault, monkeypatch, before, after, well
+):
+    one = fault({"n2": None}, {"n2": before}, {"n2": []})
+    monkeypatch.setattr(name_service, "RECOVERY_S", 0.0)
+    monkeypatch.setattr(name_service, "lookups", lambda asked, *_: dict.fromkeys(asked, after))
+    assert one._recovered() is well
+    assert name_service.as_before({}, {})
+    assert not name_service.as_before({"x.org": None}, {"x.org": []})
+
+
+def test_a_lookup_that_is_ended_is_no_answer(monkeypatch):
+    monkeypatch.setattr(name_service.subprocess, "Popen", partial(_slow, subprocess.Popen))
+    assert name_service.lookups(["n2"], 0.05) == {"n2": None}
+
+
+def _slow(popen, _command, **more):
+    return popen(["sleep", "20"], **more)
+
+
+@given(st.lists(LINES | st.just("# a b"), max_size=6), NAMES)
+def test_addresses_in_a_hosts_file_begin_with_what_glibc_finds(lines, name):
+    hosts = "".join(f"{line}\n" for line in lines)
+    assert next(iter(name_service.addresses_in(hosts, name)), None) == resolve(hosts, name)

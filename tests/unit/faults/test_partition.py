@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
@@ -183,3 +184,15 @@ def test_peers_are_cut_from_each_chosen_node_and_never_from_itself(peers):
         return
     programs = plan(3, chosen=["n1"], peers=peers)
     assert set(programs) == {"n1"} and set(programs["n1"]["blocked"]) == set(peers) - {"n1"}
+
+
+def test_packets_that_link_faults_hold_are_let_go_before_the_table_goes(monkeypatch):
+    """The kernel drops what is in any queue when a base chain goes, whoever's it is."""
+    done = []
+    monkeypatch.setattr(partition, "_tables", lambda: ["foundation_testbed_r_f"])
+    monkeypatch.setattr(partition._nfqueue, "release_all", lambda: done.append("release"))
+    monkeypatch.setattr(partition, "_nft", lambda *words: done.append(words[0]) or Mock(returncode=0))
+    Partition.revert({"trace": "foundation_testbed_r_other"})
+    assert done == []
+    Partition.revert({"trace": "foundation_testbed_r_f"})
+    assert done == ["release", "delete"]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits, processes
@@ -365,3 +367,45 @@ def test_a_childs_lease_is_that_of_its_fault_whenever_it_begins(monkeypatch):
     now_s[0] += 5
     press.apply()
     assert press.child.job["left_s"] == press.child.waited_s == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "ours", "words"),
+    [(50, {}, "target: given 50, but 60.0 percent are used already"), (50, {7: "r.f"}, ""), (70, {}, "")],
+)
+def test_memory_that_is_used_already_is_refused(node, monkeypatch, target, ours, words):
+    (node / "memory.limit_in_bytes").write_text("1000\n")
+    (node / "memory.usage_in_bytes").write_text("600\n")
+    monkeypatch.setattr(_load, "marked", lambda: ours)
+    reasons = _press.MemoryPress.capable({"target": target})
+    assert len(reasons) == bool(words) and words in "".join(reasons)
+
+
+def test_memory_of_which_none_is_ours_shows_nothing(node):
+    (node / "memory.limit_in_bytes").write_text("1000\n")
+    (node / "memory.usage_in_bytes").write_text("600\n")
+    press = _press.MemoryPress("r.f", {"target": 50}, 5.0)
+    for held, effective in ((0, False), (20, True), (0, True)):  # another of ours may have taken over
+        press.child = Mock(alive=True, listen=lambda held=held: {0: {"held": held}})
+        assert press.evidence()["effective"] is effective
+
+
+@pytest.mark.parametrize(
+    ("target", "listens", "not_accepted", "effective"),
+    [(100, True, 0, False), (100, True, 1, True), (100, False, 0, True), (60, True, 0, True)],
+)
+def test_a_unit_that_listens_has_to_leave_somebody_unheard(
+    monkeypatch, target, listens, not_accepted, effective
+):
+    press = _press_unit.DescriptorPress("r.f", {"unit": "u.service", "target": target}, 5.0)
+    monkeypatch.setattr(press, "_own", lambda: [{"pid": 1, "soft": 9, "lowered": 5}])
+    monkeypatch.setattr(press, "_percent", lambda: float(target))
+    monkeypatch.setattr(_press_unit, "_sockets", lambda pid: {1})
+    waiting = {("127.0.0.1", 1): not_accepted} if listens else {}
+    monkeypatch.setattr(_press_unit, "_listeners", lambda inodes: waiting)
+    monkeypatch.setattr(_press_unit.socket, "create_connection", lambda *_, **__: contextlib.nullcontext())
+    press.observe()
+    shown = press.evidence()
+    assert (shown["present"], shown["effective"]) == (True, effective)
+    felt = target == 100 and listens
+    assert shown["measured"] == ("connections not accepted" if felt else "share of the lowered limit in use")

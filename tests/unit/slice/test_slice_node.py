@@ -136,13 +136,13 @@ def test_a_fault_begins_on_a_state_of_the_system(live, monkeypatch):
     status(monkeypatch, {"leader": None}, {"leader": False}, {"leader": False}, {"leader": True})
     when = {"state": "leader", "changed": True, "system": "etcd", "within_s": 5.0}
     events, left = live({"when": when, "for_s": 0.5}, **HELD)
-    assert events[:3] == ["when", "check", "apply"] and events[-1] == "record" and left == []
+    assert events[:3] == ["check", "when", "apply"] and events[-1] == "record" and left == []
 
 
 def test_a_state_that_does_not_come_leaves_the_node_alone(live, monkeypatch):
     status(monkeypatch, {"lag": 3})
     events, left = live({"when": {"state": "lag", "above": 5, "system": "etcd", "within_s": 0.3}}, **HELD)
-    assert events == ["idle"] and CALLS == [] and left == []
+    assert events == ["check", "idle"] and CALLS == ["check"] and left == []
 
 
 def test_a_fault_ends_early_on_a_state_of_the_system(live, monkeypatch):
