@@ -200,6 +200,9 @@ def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
     )
     return {
         "mounts": sorted(Path("/proc/mounts").read_text(encoding="utf-8").splitlines()),
+        "loops": sorted(
+            path.read_text().strip() for path in Path("/sys/block").glob("loop*/loop/backing_file")
+        ),
         "links": sorted(path.name for path in Path("/sys/class/net").iterdir()),
         "namespaces": sorted(path.name for path in Path("/run/netns").glob("*")),
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").rglob("*foundation-testbed*")),

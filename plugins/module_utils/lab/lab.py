@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, shared_mount
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import (
     ensure_key,
@@ -107,6 +107,8 @@ class Lab:
         standing = set(self.paths.node_names())
         began = time.monotonic()
         try:
+            if not standing:  # what is mounted below already would be covered
+                shared_mount.ensure(self.paths.home)
             bridge.ensure(self.paths.testbed_id, specs[0].gateway, subnet)
             for name in change.remove:
                 Node(self.paths, name).destroy()
@@ -130,6 +132,7 @@ class Lab:
         with ThreadPoolExecutor(max_workers=8) as pool:
             list(pool.map(lambda name: Node(self.paths, name).destroy(), names))
         bridge.remove(self.paths.testbed_id)
+        shared_mount.remove(self.paths.home)
         if self.paths.home.exists():
             shutil.rmtree(self.paths.home)
         with contextlib.suppress(OSError):
