@@ -105,7 +105,9 @@ def test_the_partition_tolerance_becomes_a_number_of_nodes(node_count, given, no
 
 def test_host_keys_are_checked():
     hosts = expand(Cluster.model_validate({"testbed_id": "t", "node_count": 2, "subnet": "10.9.0.0/24"}), {})
-    assert all("StrictHostKeyChecking=yes" in host["vars"]["ansible_ssh_common_args"] for host in hosts)
+    for host in hosts:
+        arguments = host["vars"]["ansible_ssh_common_args"]
+        assert "StrictHostKeyChecking=yes" in arguments and "ServerAliveInterval=10" in arguments
 
 
 def test_overrides_reach_their_node_alone():
