@@ -14,7 +14,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive i
 def power_faults(plan):
     """Return what a plan wants of the provider, one entry for each fault and node."""
     return [
-        {"id": fault["id"], "node": node, **program, "start_s": fault["start_s"], "end_s": fault["end_s"]}
+        {**{key: fault[key] for key in ("id", "type", "start_s", "end_s")}, "node": node, **program}
         for fault in plan["faults"]
         for node, program in fault.get("power", {}).items()
     ]
@@ -31,7 +31,7 @@ class ActionModule(ActionBase):
         if "plan" in args:
             args["faults"] = power_faults(args.pop("plan"))
             if not args["faults"]:
-                return {**result, "changed": False, "msg": "the plan cuts no node"}
+                return {**result, "changed": False, "msg": "the plan wants nothing of the provider"}
         if args.get("state", "present") != "present" or self._task.check_mode:
             return {**result, **self._execute_module(module_args=args, task_vars=task_vars)}
         with tempfile.NamedTemporaryFile(suffix=".pyz") as packed:

@@ -1,123 +1,13 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller side of `foundation.testbed.power`, which is all of it: no node does this to itself."""
+"""Controller side of `foundation.testbed.power`."""
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from datetime import UTC, datetime
-from pathlib import Path
-
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
-from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
-
-# Seconds for the program to start before the fault begins, and for its first evidence.
-AHEAD_S, EVIDENCE_S = 1.5, 45.0
-STATE_DIR = "/var/lib/foundation-testbed"
+from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_action import ProviderAction
 
 
-def active(lab: LabPaths, prefix: str) -> str | None:
-    """Return the run of an ad hoc fault of this name that goes on, or None."""
-    folders = power.power_dir(lab).glob(f"{prefix}-*")
-    names = [
-        folder.name for folder in folders if folder.name.rpartition("-")[0] == prefix and power.works(folder)
-    ]
-    return names[0] if names else None
-
-
-def first_entries(path: Path) -> dict:
-    """Return the first entry of each event in a ledger."""
-    entries: dict = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        entry = json.loads(line)
-        entries.setdefault(entry["event"], entry)
-    return entries
-
-
-class ActionModule(FaultAction):
+class ActionModule(ProviderAction):
     """Cuts the power of nodes from the machine that holds them."""
 
     kind = "power"
-
-    def begin(self, common, for_s, program, task_vars):
-        """Start a power program for this one fault; one of the same name that goes on is left alone."""
-        lab, node, prefix = self._where(common, task_vars)
-        if node not in lab.node_names():
-            return {"failed": True, "msg": f"there is no node {node!r} of {lab.testbed_id!r} on this machine"}
-        records = lab.home / "power-records"
-        run = active(lab, prefix)
-        if run is not None:
-            return self._again(lab, run, program)
-        if self._task.check_mode:
-            return {"changed": True}
-        run = f"{prefix}-{time.time_ns() // 10**6}"
-        fault = {"id": common["id"], "node": node, "start_s": 0.0, "end_s": for_s, **program}
-        job = {
-            "run": run,
-            "testbed_id": lab.testbed_id,
-            "state_dir": str(lab.state_dir),
-            "start_wall_ns": time.time_ns() + int(AHEAD_S * 1e9),
-            "records": str(records / run),
-            "faults": [fault],
-        }
-        try:
-            power.start(lab, job, power_archive(), sys.executable)
-        except LabError as error:
-            return {"failed": True, "msg": str(error)}
-        ledger = records / run / f"power-{node}" / "ledger.jsonl"
-        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0))}
-
-    def _outcome(self, ledger, for_s):
-        def told():
-            entries = first_entries(ledger)
-            refused = entries.get("check", {}).get("able") is False
-            return entries if refused or {"error", "evidence"} & set(entries) else None
-
-        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S, 0.1) or {}
-        if "evidence" in entries:
-            hidden = ("wall_ns", "mono_ns", "event")
-            shown = {key: value for key, value in entries["evidence"].items() if key not in hidden}
-            return {"changed": True, "evidence": shown}
-        reasons = entries.get("check", {}).get("reasons") or [
-            entries.get("error", {}).get("message", "the power program says nothing")
-        ]
-        return {"failed": True, "changed": True, "msg": f"the fault is not in place: {'; '.join(reasons)}"}
-
-    def _again(self, lab, run, program):
-        job = json.loads((power.power_dir(lab) / run / "job.json").read_text(encoding="utf-8"))
-        if job["faults"][0]["action"] != program["action"]:
-            return {
-                "failed": True,
-                "msg": f"id: given {job['faults'][0]['id']!r}, the name of another fault that is active; "
-                "allowed: another name, or state=absent first",
-            }
-        return {"changed": False, "run": run, "until": until(job)}
-
-    def take_back(self, common, task_vars):
-        """Switch the node on if a fault of this name has cut it."""
-        lab, _node, prefix = self._where(common, task_vars)
-        run = active(lab, prefix)
-        if run is None:
-            return {"changed": False}
-        try:
-            done = power.to_heal(lab, run) if self._task.check_mode else power.heal(lab, run)
-        except LabError as error:
-            return {"failed": True, "msg": str(error)}
-        return {"changed": True, **done}
-
-    @staticmethod
-    def _where(common, task_vars):
-        state_dir = Path(task_vars.get("testbed_state_dir", STATE_DIR))
-        node = task_vars["inventory_hostname"]
-        return LabPaths(state_dir, common["testbed_id"]), node, f"adhoc-{common['id']}-{node}"
-
-
-def until(job) -> str:
-    """Return when a job's fault ends, as people read it."""
-    end_s = job["start_wall_ns"] / 1e9 + job["faults"][0]["end_s"]
-    return datetime.fromtimestamp(end_s, UTC).isoformat(timespec="milliseconds")

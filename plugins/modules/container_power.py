@@ -6,16 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_power
-short_description: Cut the power of system containers by plan, and switch it on again
+short_description: Cut the power of system containers, or break their disks, by plan, and take it back
 description:
-  - Runs on the machine that holds the containers. C(present) starts a program that cuts nodes and switches
-    them on again on its own clock, whatever becomes of the controller; it runs twice, and each goes on
-    should the other die.
-  - C(ended) waits until the program of a run has ended. C(absent) ends every program of the lab and switches
-    on what they have cut.
+  - Runs on the machine that holds the containers. C(present) starts a program that does so on its own clock,
+    whatever becomes of the controller; it runs twice, and each goes on should the other die.
+  - C(ended) waits until the program of a run has ended. C(absent) ends every program of the lab and takes
+    back what they have done.
 attributes:
   check_mode:
-    description: Says what would be stopped and switched on, and changes nothing.
+    description: Says what would be stopped and taken back, and changes nothing.
     support: full
   diff_mode:
     description: There is nothing to compare.
@@ -55,15 +54,27 @@ options:
         description: Name of the fault.
         type: str
         required: true
+      type:
+        description: Kind of the fault.
+        type: str
+        choices: [disk, power]
+        required: true
       node:
         description: Name of the node.
         type: str
         required: true
       action:
-        description: See M(foundation.testbed.power).
+        description: See M(foundation.testbed.power) and M(foundation.testbed.disk).
         type: str
-        choices: [crash, reboot, 'off']
+        choices: [crash, reboot, 'off', slow, fail]
         required: true
+      iops:
+        description: See M(foundation.testbed.disk).
+        type: int
+      lose_unsynced:
+        description: See M(foundation.testbed.power).
+        type: bool
+        default: false
       start_s:
         description: Begin, in seconds from the start instant.
         type: float
@@ -94,9 +105,9 @@ EXAMPLES = r"""
     start_wall_ns: "{{ start_wall_ns }}"
     records: "{{ folder }}/nodes"
     faults:
-      - {id: power-1, node: n1, action: 'off', start_s: 10, end_s: 30}
+      - {id: power-1, type: power, node: n1, action: 'off', start_s: 10, end_s: 30}
 
-- name: Switch on whatever is cut, whoever cut it
+- name: Switch on whatever is cut, and mend every disk, whoever did it
   foundation.testbed.container_power:
     testbed_id: local
     state: absent
@@ -112,8 +123,8 @@ stopped:
   returned: when O(state=absent)
   type: list
   elements: str
-started:
-  description: Nodes that were switched on.
+restored:
+  description: Nodes that were switched on, or whose disk was mended.
   returned: when O(state=absent)
   type: list
   elements: str
@@ -129,8 +140,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths impor
 
 FAULT = {
     "id": {"type": "str", "required": True},
+    "type": {"type": "str", "choices": sorted(power.KINDS), "required": True},
     "node": {"type": "str", "required": True},
     "action": {"type": "str", "choices": list(power.ACTIONS), "required": True},
+    "iops": {"type": "int"},
+    "lose_unsynced": {"type": "bool", "default": False},
     "start_s": {"type": "float", "required": True},
     "end_s": {"type": "float", "required": True},
 }
@@ -159,20 +173,20 @@ def ended(module: AnsibleModule, lab: LabPaths) -> dict:
     if not done:
         module.warn(
             f"the power program of the run {module.params['run']} has not come to its end; "
-            "playbooks/heal.yml switches on what it may have left off"
+            "playbooks/heal.yml takes back what it may have left"
         )
     return {"changed": False, "ended": done}
 
 
 def absent(module: AnsibleModule, lab: LabPaths) -> dict:
-    """Switch on whatever is cut."""
+    """Take back whatever has been done."""
     act = power.to_heal if module.check_mode else power.heal
     done = act(lab, module.params["run"] or "*")
     return {"changed": any(done.values()), **done}
 
 
 def main() -> None:
-    """Bring the power of a lab's nodes into the wanted state."""
+    """Bring the power and the disks of a lab's nodes into the wanted state."""
     module = AnsibleModule(
         argument_spec={
             "testbed_id": {"type": "str", "required": True},

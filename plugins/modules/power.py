@@ -22,6 +22,13 @@ options:
       - C(panic) is refused on containers, whose kernel is the host's.
     type: str
     choices: [crash, reboot, 'off', panic]
+  lose_unsynced:
+    description:
+      - Whether the cut loses what was not fsynced, as that of a machine does; with C(crash) and C(off).
+      - The node needs a disk of its own (resource limit C(disk)). Without it the page cache of the host keeps
+        everything.
+    type: bool
+    default: false
   max_down:
     description:
       - Never more nodes down at once; more are refused. The cluster's C(partition_tolerance) where it is not
@@ -36,9 +43,10 @@ EXAMPLES = r"""
     action: 'off'
     for: 20s
 
-- name: Crash a node
+- name: Crash a node, and have it lose what it had not fsynced
   foundation.testbed.power:
     action: crash
+    lose_unsynced: true
     for: 10s
 
 # Ad hoc:

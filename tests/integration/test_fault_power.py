@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
+    cut_entries,
+    power_dir,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from fault_lab import differences, install_agent, put, stage, state_of
@@ -33,15 +37,22 @@ def paths(lab):
     power.heal(found)
 
 
-def begin(paths, folder, *faults, start_wall_ns=None):
-    """Start a power program for faults (id, node, action, start, end); returns its job."""
+def begin(paths, folder, *faults, start_wall_ns=None, more=None):
+    """Start a power program for faults (id, node, action, start, end), all with `more`; returns its job."""
     job = {
         "run": f"test-{time.time_ns()}",
         "testbed_id": paths.testbed_id,
         "state_dir": str(paths.state_dir),
         "start_wall_ns": start_wall_ns or time.time_ns() + 2 * 10**9,
         "records": str(folder),
-        "faults": [dict(zip(("id", "node", "action", "start_s", "end_s"), f, strict=True)) for f in faults],
+        "faults": [
+            {
+                "type": "power",
+                **dict(zip(("id", "node", "action", "start_s", "end_s"), f, strict=True)),
+                **(more or {}),
+            }
+            for f in faults
+        ],
     }
     power.start(paths, job, power_archive(), sys.executable)
     return job
@@ -53,7 +64,7 @@ def wait_for(job, offset_s):
 
 def programs(paths, job):
     """Processes of a power program, the worker first."""
-    wanted = str(power.power_dir(paths) / job["run"])
+    wanted = str(power_dir(paths) / job["run"])
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -121,7 +132,7 @@ def test_heal_switches_on_what_two_dead_programs_left(lab, paths, tmp_path):
         os.kill(pid, signal.SIGKILL)
     outcome = lab.playbook("heal")
     assert outcome.status == 0, outcome.output[-2000:]
-    assert Switch(paths, "n2").answers() and power.cut_entries(paths) == []
+    assert Switch(paths, "n2").answers() and cut_entries(paths) == []
 
 
 def test_the_nodes_own_agent_lives_through_it(lab, paths, tmp_path):

@@ -7,11 +7,19 @@ What the container provider does is `module_utils/lab/power.py`, on the machine 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import Fault, Row, Targets
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import Parameter, choice
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
+    Parameter,
+    choice,
+    flag,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._provider import (
+    own_disk_lacks,
+    programs,
+)
 
 ACTIONS = ("crash", "reboot", "off", "panic")
 NO_SWITCH = "the testbed has no power switch for nodes of this provider yet"
@@ -27,12 +35,15 @@ def action(value: object) -> str:
 class Power(Fault):
     """A node whose power is cut by its provider.
 
-    Program: `action`.
+    Program: `action`, `lose_unsynced`.
     """
 
     on_node: ClassVar[bool] = False
     parameters: ClassVar[Mapping[str, Parameter]] = {
         "action": Parameter(action, "what becomes of the node", required=True),
+        "lose_unsynced": Parameter(
+            flag, "crash, off: whether the node's own disk loses what was not fsynced", False
+        ),
     }
     catalogue: ClassVar[Sequence[Row]] = (
         Row(
@@ -57,6 +68,13 @@ class Power(Fault):
             _ELSEWHERE,
         ),
         Row(
+            "node: a power cut that loses un-fsynced writes",
+            "action: crash, lose_unsynced: true, nodes: [n1]",
+            "as a crash, and ext4's shutdown of the node's own disk before it is mounted anew",
+            "a file of ours that was fsynced right before is there, one that was not is lost",
+            _ELSEWHERE,
+        ),
+        Row(
             "node: kernel panic",
             "action: panic, nodes: [n1]",
             "sysrq",
@@ -73,6 +91,12 @@ class Power(Fault):
     )
 
     @staticmethod
+    def problems(params: Mapping[str, Any]) -> Iterable[str]:
+        """A node that shuts down by itself loses nothing."""
+        if params["lose_unsynced"] and params["action"] not in ("crash", "off"):
+            yield f"lose_unsynced: given for {params['action']}; allowed: with crash, off"
+
+    @staticmethod
     def takes_down(params: Mapping[str, Any]) -> bool:
         """A node without power is down, however short."""
         return True
@@ -80,23 +104,19 @@ class Power(Fault):
     @staticmethod
     def plan(params: dict[str, Any], targets: Targets) -> dict[str, dict[str, Any]]:
         """Every chosen node's part, for its provider; raises ValueError where that cannot."""
-        wanted, able = params["action"], ("crash", "off", "reboot")
-        if targets.conditional:
+        able = ("crash", "off", "reboot")
+        found = programs(params, targets, NO_SWITCH)
+        if params["action"] not in able:
             raise ValueError(
-                "nodes: given a state of the system; allowed: names, random, as no node asks itself"
+                f"action: given {params['action']!r} for {', '.join(found)}; allowed: {', '.join(able)}; "
+                f"{OWN_KERNEL}"
             )
-        for name in targets.chosen:
-            provider = targets.cluster.provider.get(name, "baremetal")
-            if provider != "container":
-                raise ValueError(
-                    f"action: given {wanted!r} for {name} of the provider {provider}; allowed: nothing, as "
-                    f"{NO_SWITCH}"
-                )
-            if wanted not in able:
-                raise ValueError(
-                    f"action: given {wanted!r} for {name}; allowed: {', '.join(able)}; {OWN_KERNEL}"
-                )
-        return {name: {"action": wanted} for name in targets.chosen}
+        return found
+
+    @staticmethod
+    def capable(program: dict[str, Any]) -> list[str]:
+        """Ask what the node was told by its provider."""
+        return own_disk_lacks(limit=False) if program["lose_unsynced"] else []
 
 
 FAULT = Power

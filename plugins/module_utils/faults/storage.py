@@ -59,18 +59,11 @@ MAY: Mapping[str, Sequence[str]] = {
     "truncate": ["file", "size", "bytes", "restore", "unit"],
     "bit_flip": ["file", "bits", "unit"],
 }
-SHARED_BLOCKS = "a container's disk is the host's: to slow or break it would slow or break its neighbours"
-NO_MAPPER = (
-    "a device mapper target would have to lie under the file system before it is mounted; the testbed does "
-    "not lay out disks"
-)
-PAGE_CACHE = "the page cache is the host's, so nothing un-fsynced is lost"
-BY_POWER = "no fault of its own: the power cut of the kind `power` loses what was not fsynced"
-# Words of the field that are no actions here, and why.
+# Words of the field that are no actions here, and what does it.
 NOT_HERE = {
-    "slow": f"{SHARED_BLOCKS}; elsewhere {NO_MAPPER}",
-    "errors": f"{SHARED_BLOCKS}; elsewhere {NO_MAPPER}",
-    "lost_writes": f"{BY_POWER}; in a container {PAGE_CACHE}",
+    "slow": "the fault disk does that, as action: slow",
+    "errors": "the fault disk does that, as action: fail",
+    "lost_writes": "the fault power does that, as action: crash, lose_unsynced: true",
 }
 
 
@@ -132,20 +125,6 @@ class Storage(Fault):
             "action: bit_flip, file: /var/lib/etcd/testbed/member/snap/db, bits: 8",
             "bytes overwritten in place after a durable backup of them",
             "the same",
-        ),
-        Row(
-            "storage: I/O is slow or fails",
-            "action: slow",
-            "none",
-            "none",
-            {"container": SHARED_BLOCKS, "vm": NO_MAPPER, "baremetal": NO_MAPPER},
-        ),
-        Row(
-            "storage: un-fsynced writes are lost",
-            "type: power, action: crash",
-            "the provider's power cut",
-            "what the power cut proves",
-            {"container": PAGE_CACHE},
         ),
     )
 

@@ -15,6 +15,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.command imp
 
 CPU_PERIOD_US = 100_000
 CONTROLLERS = ("memory", "cpu", "pids")
+# What a node is held by where the kernel has it, though it can do without.
+WELCOME = ("io",)
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,18 @@ def pids_below(folder: Path) -> set[int]:
 
 def unit_pids(unit: str) -> set[int]:
     """Every process of a systemd unit of this machine."""
+    return set().union(*(pids_below(folder) for _, folder in _unit_groups(unit)))
+
+
+def unit_group(unit: str) -> Optional[Path]:
+    """Return the group of cgroup v2 that holds a systemd unit of this machine, None where there is none."""
+    return next((folder for version, folder in _unit_groups(unit) if version == 2), None)
+
+
+def _unit_groups(unit: str) -> list[tuple[int, Path]]:
     below = run(["systemctl", "show", "--property=ControlGroup", "--value", unit]).strip().lstrip("/")
-    if not below:
-        return set()
-    mounts = Path("/proc/mounts").read_text(encoding="utf-8")
-    return set().union(*(pids_below(h.mount_point / below) for h in parse_hierarchies(mounts)))
+    mounts = Path("/proc/mounts").read_text(encoding="utf-8") if below else ""
+    return [(h.version, h.mount_point / below) for h in parse_hierarchies(mounts)]
 
 
 class NodeGroup:
@@ -136,7 +145,7 @@ class NodeGroup:
 
     def _delegate(self, hierarchy: Hierarchy) -> None:
         """Hand the controllers down from the root of a v2 hierarchy to this group's parent."""
-        usable = [c for c in CONTROLLERS if c in hierarchy.controllers]
+        usable = [c for c in (*CONTROLLERS, *WELCOME) if c in hierarchy.controllers]
         folder = hierarchy.mount_point
         for part in ("", *self.below.parent.parts):
             folder = folder / part

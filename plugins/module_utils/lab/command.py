@@ -16,8 +16,16 @@ class LabError(Exception):
     """Something on the hypervisor went wrong; the text says what, for a person."""
 
 
-def run(argv: Sequence[str], stdin: Optional[str] = None, timeout_s: float = 600.0) -> str:
-    """Standard output of a command; raises LabError with its last words when it fails or takes too long."""
+def run(
+    argv: Sequence[str],
+    stdin: Optional[str] = None,
+    timeout_s: float = 600.0,
+    preexec: Optional[Callable[[], None]] = None,
+) -> str:
+    """Standard output of a command; raises LabError with its last words when it fails or takes too long.
+
+    `preexec` is called in the new process before it becomes the command.
+    """
     try:
         done = subprocess.run(
             list(argv),
@@ -27,6 +35,7 @@ def run(argv: Sequence[str], stdin: Optional[str] = None, timeout_s: float = 600
             check=False,
             timeout=timeout_s,
             errors="replace",
+            preexec_fn=preexec,
         )
     except FileNotFoundError:
         raise LabError(f"the command {argv[0]!r} is not installed") from None

@@ -20,9 +20,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup impo
     Limits,
     NodeGroup,
     systemd_is_init,
+    unit_group,
     unit_pids,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit, can_limit
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import ensure_key
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 
@@ -101,10 +103,14 @@ class Node:
             text = host_key.with_name(host_key.name + suffix).read_text(encoding="utf-8")
             _write(self.paths.root / f"etc/ssh/ssh_host_ed25519_key{suffix}", text, mode)
         self.paths.spec.write_text(json.dumps(spec.identity(), sort_keys=True), encoding="utf-8")
+        if self.has_disk():  # a power cut that loses what is not on the disk must not lose the node's name
+            run(["sync", "--file-system", str(self.paths.disk)])
 
     def mount(self, images: Sequence[str]) -> None:
-        """Mount the node's root unless it is mounted."""
+        """Mount the node's root unless it is mounted; a disk that has failed is mounted anew."""
         disk.mount(self.paths)
+        if self.has_disk() and disk.fails(self.paths):
+            self.mount_anew()
         if not os.path.ismount(self.paths.root):
             run(
                 [
@@ -138,10 +144,49 @@ class Node:
 
     def _tell(self, limits: Limits) -> None:
         """Tell the node its limits, of which its own control group shows it some on some machines only."""
-        told = {**asdict(limits), "disk_bytes": (self.made_from() or {}).get("disk_bytes")}
+        told = {
+            **asdict(limits),
+            "disk_bytes": (self.made_from() or {}).get("disk_bytes"),
+            "disk_limit": self.has_disk() and can_limit(Path("/proc/mounts").read_text(encoding="utf-8")),
+        }
         path, text = self.paths.root / "etc/foundation-testbed/limits.json", json.dumps(told, sort_keys=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             _write(path, text, 0o644)
+
+    def unmount(self) -> None:
+        """Unmount the node's root and its disk, which nothing uses any more; raises LabError."""
+        if os.path.ismount(self.paths.root):
+            self._remove_nspawn_remains()
+            run(["umount", str(self.paths.root)])
+        disk.unmount(self.paths)
+
+    def has_disk(self) -> bool:
+        """Whether the node has a disk of its own."""
+        return self.paths.disk_image.exists()
+
+    def disk_limit(self) -> Optional[DiskLimit]:
+        """Return where the node's own disk can be limited, None where it has none or the kernel cannot."""
+        return disk.limit(self.paths, self._v2_group()) if self.has_disk() else None
+
+    def _v2_group(self) -> Optional[Path]:
+        """Return the node's own group of cgroup v2, None where there is none."""
+        if self.group is not None:
+            return next(
+                (h.mount_point / self.group.below for h in self.group.hierarchies if h.version == 2), None
+            )
+        return unit_group(self.unit)
+
+    def lose_unsynced(self) -> None:
+        """Lose what has not reached the disk of a node that has been cut, and mount the disk anew."""
+        if os.path.ismount(self.paths.disk):
+            disk.shut_down(self.paths)
+        self.mount_anew()
+
+    def mount_anew(self) -> None:
+        """Mount the disk of a node that has been cut as a machine does that boots; raises LabError."""
+        self.unmount()
+        disk.await_release(self.paths)
+        disk.mount(self.paths)
 
     def start(self, limits: Limits) -> None:
         """Power the node on; returns before it has booted."""
@@ -206,10 +251,7 @@ class Node:
         self.kill()
         if link is not None:
             bridge.remove_port(link)
-        if os.path.ismount(self.paths.root):
-            self._remove_nspawn_remains()
-            run(["umount", str(self.paths.root)])
-        disk.unmount(self.paths)
+        self.unmount()
         if self.group is not None:
             self.group.remove()
         if self.paths.home.exists():
@@ -311,7 +353,7 @@ def _seconds(cpus: float) -> str:
 
 def unit_properties(limits: Limits, console: Path) -> list[str]:
     """Properties of the transient unit that holds a node on a machine run by systemd."""
-    held = ["Delegate=yes", "KillMode=mixed", "Type=exec"]
+    held = ["Delegate=yes", "IOAccounting=yes", "KillMode=mixed", "Type=exec"]
     output = [f"StandardOutput=append:{console}", f"StandardError=append:{console}"]
     return [f"--property={text}" for text in [*held, *output, *limit_properties(limits)]]
 

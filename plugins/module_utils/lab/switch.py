@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Hierarchy, Limits
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
+    Hierarchy,
+    Limits,
+    parse_hierarchies,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import Node, answers_ssh
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
@@ -85,6 +89,17 @@ class Switch:
         if init is None:
             raise LabError(f"{self.node.name} has no PID 1 to reboot it")
         os.kill(init, REBOOT)
+
+    def innermost_group(self) -> Optional[Path]:
+        """Return the group of cgroup v2 that the node's PID 1 is in, None where there is none."""
+        init = self._init()
+        if init is None:
+            return None
+        mounts = Path("/proc/mounts").read_text(encoding="utf-8")
+        top = next((h.mount_point for h in parse_hierarchies(mounts) if h.version == 2), None)
+        lines = Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8").splitlines()
+        below = next((line[3:] for line in lines if line.startswith("0::")), None)
+        return None if top is None or below is None else top / below.lstrip("/")
 
     def _init(self) -> Optional[int]:
         """Return the process that is PID 1 inside the node."""

@@ -48,12 +48,12 @@ def test_the_nearest_key_is_offered():
 
 
 def test_never_more_nodes_down_at_once_than_allowed():
-    down = {"action": "off", "for": "20s"}
-    assert program("power", ["n1", "n2"], **down) == {"action": "off"}
+    down, off = {"action": "off", "for": "20s"}, {"action": "off", "lose_unsynced": False}
+    assert program("power", ["n1", "n2"], **down) == off
     assert "hosts: given 3 nodes down at once (n1, n2, n3); allowed: max_down, 2" in refusal(
         "power", ["n1", "n2", "n3"], **down
     )
-    assert program("power", ["n1", "n2", "n3"], **down, max_down="3") == {"action": "off"}
+    assert program("power", ["n1", "n2", "n3"], **down, max_down="3") == off
     assert "max_down: given 'x'; allowed: a whole number" in refusal("power", **down, max_down="x")
 
 

@@ -16,7 +16,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.power import FAULT
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import power, switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import power, provider_fault, switch
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
     Hierarchy,
     Limits,
@@ -28,6 +28,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import
     systemd_view,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
+    cut_entries,
+    lock_of,
+    power_dir,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,25 +44,23 @@ LIMITS = st.builds(
 )
 
 
-def plan(action, conditional=False, **provider):
+def plan(action, conditional=False, more=None, **provider):
     nodes = dict.fromkeys(provider, "10.0.0.1")
     cluster = ClusterView("t", nodes, {}, {}, {}, provider=provider)
-    params, problems = read_parameters(FAULT.parameters, {"action": action})
+    params, problems = read_parameters(FAULT.parameters, {"action": action, **(more or {})})
     assert not problems
     return FAULT.plan(params, Targets(list(nodes), cluster, random.Random(0), conditional))
 
 
 @pytest.mark.parametrize("action", ["crash", "reboot", "off"])
 def test_containers_are_cut_by_their_provider(action):
-    assert plan(action, n1="container", n2="container") == {
-        "n1": {"action": action},
-        "n2": {"action": action},
-    }
+    part = {"action": action, "lose_unsynced": False}
+    assert plan(action, n1="container", n2="container") == {"n1": part, "n2": part}
     assert not FAULT.on_node and FAULT.takes_down({"action": action})
 
 
 def test_yaml_may_read_off_as_false():
-    assert plan(False, n1="container") == {"n1": {"action": "off"}}
+    assert plan(False, n1="container")["n1"]["action"] == "off"
 
 
 def test_a_state_of_the_system_is_refused():
@@ -171,7 +174,8 @@ def lab(tmp_path, monkeypatch):
         def __getattr__(self, key):
             return getattr(self.inner, "switch_on" if key == "on" else key)
 
-    monkeypatch.setattr(power, "Switch", Switch)
+    for module in (power, provider_fault):
+        monkeypatch.setattr(module, "Switch", Switch)
     paths = LabPaths(tmp_path / "state", "t")
     for name in Pretended.on:
         paths.node(name).home.mkdir(parents=True)
@@ -179,7 +183,7 @@ def lab(tmp_path, monkeypatch):
 
 
 def job(paths, tmp_path, *faults, run="r1", ahead_s=0.2):
-    folder = power.power_dir(paths) / run
+    folder = power_dir(paths) / run
     folder.mkdir(parents=True)
     start_wall_ns = time.time_ns() + int(ahead_s * 1e9)
     made = {
@@ -189,7 +193,8 @@ def job(paths, tmp_path, *faults, run="r1", ahead_s=0.2):
         "start_wall_ns": start_wall_ns,
         "records": str(tmp_path / "records"),
         "faults": [
-            dict(zip(("id", "node", "action", "start_s", "end_s"), each, strict=True)) for each in faults
+            dict(zip(("id", "node", "action", "start_s", "end_s"), each, strict=True), type="power")
+            for each in faults
         ],
     }
     write_json(folder / "job.json", made)
@@ -227,13 +232,13 @@ def test_a_node_is_off_until_the_end(lab, tmp_path):
         assert found["evidence"]["present"] and found["evidence"]["effective"]
         assert found["record"]["limits_kept"] and found["record"]["killed"] == 7
         assert found["gone"]["traces"] == [] and found["gone"]["probe_passed"]
-    assert power.cut_entries(paths) == []
+    assert cut_entries(paths) == []
 
 
 def test_nobody_switches_on_what_another_fault_keeps_off(lab, tmp_path):
     paths, nodes = lab
     folder, made = job(paths, tmp_path, ("p1", "n1", "off", 0.1, 1.2), ("p2", "n1", "off", 0.2, 0.6))
-    with power.lock_of(folder):
+    with lock_of(folder):
         threads = begin(folder, made)
         time.sleep(1.1)
         assert not nodes.on["n1"] and "record" in ledger(tmp_path, "n1", "p2")
@@ -259,7 +264,7 @@ def test_a_successor_goes_on_where_the_worker_died(lab, tmp_path):
 
 
 def test_a_reboot_that_outlasts_its_plan_is_proved_by_what_came_after(lab, tmp_path):
-    paths, nodes = lab
+    paths, _nodes = lab
     folder, made = job(paths, tmp_path, ("p1", "n1", "reboot", 0.0, 0.7))
     power.PowerFault(folder, made, made["faults"][0]).live()
     found = ledger(tmp_path, "n1", "p1")
@@ -286,10 +291,10 @@ def test_heal_switches_on_what_two_dead_programs_left(lab, tmp_path):
     entry = dead._check()
     assert dead._until(0.0)
     dead._apply(power.Switch(paths, "n1"), entry)
-    assert power.to_heal(paths) == {"stopped": [], "started": ["n1"]}
-    assert power.heal(paths) == {"stopped": [], "started": ["n1"]}
-    assert nodes.on["n1"] and power.heal(paths) == {"stopped": [], "started": []}
-    assert not power.power_dir(paths).exists()
+    assert power.to_heal(paths) == {"stopped": [], "restored": ["n1"]}
+    assert power.heal(paths) == {"stopped": [], "restored": ["n1"]}
+    assert nodes.on["n1"] and power.heal(paths) == {"stopped": [], "restored": []}
+    assert not power_dir(paths).exists()
 
 
 def test_without_its_job_a_program_does_nothing_any_more(lab, tmp_path):

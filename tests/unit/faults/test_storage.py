@@ -265,10 +265,10 @@ def test_plans():
     ("said", "problem"),
     [
         ({}, "action: is required but missing"),
-        ({"action": "slow"}, "action: given 'slow'; allowed: bit_flip, read_only, truncate; a container's"),
+        ({"action": "slow"}, "action: given 'slow'; allowed: bit_flip, read_only, truncate; the fault disk"),
         (
             {"action": "lost_writes"},
-            "action: given 'lost_writes'; allowed: bit_flip, read_only, truncate; no f",
+            "action: given 'lost_writes'; allowed: bit_flip, read_only, truncate; the fault power",
         ),
         ({"action": "read_only"}, "path: given 0 of path for read_only; allowed: one"),
         (

@@ -74,7 +74,8 @@ def test_a_unit_that_outlives_its_kill_is_named(held, monkeypatch):
 def test_a_units_properties_hold_every_limit_delegate_and_the_console():
     properties = node.unit_properties(cgroup.Limits(2**29, 0.5, 100), Path("/state/console.log"))
     assert properties == [
-        "--property=Delegate=yes", "--property=KillMode=mixed", "--property=Type=exec",
+        "--property=Delegate=yes", "--property=IOAccounting=yes", "--property=KillMode=mixed",
+        "--property=Type=exec",
         "--property=StandardOutput=append:/state/console.log",
         "--property=StandardError=append:/state/console.log",
         f"--property=MemoryMax={2**29}", "--property=CPUQuota=50%", "--property=TasksMax=100",
