@@ -41,13 +41,13 @@ def test_two_overlap_and_each_ends_by_itself(lab, node):
     """The first ends before the second, which lies above it; then the node is as it was."""
     before, right = state_of(lab, node), {name: addresses(lab, node, name) for name in ("n2", "n3")}
     wrong = right["n3"][0]
-    staged = stage(lab, node, [fault(1, 4, n2=None, n3=None), fault(3, 7, n2=wrong)])
+    staged = stage(lab, node, [fault(1, 7, n2=None, n3=None), fault(4, 11, n2=wrong)])
     staged.wait_for(1.5)
     assert (addresses(lab, node, "n2"), addresses(lab, node, "n3")) == ([], [])
     assert not any(line.endswith("n2") for line in seen_by_services(lab, node).splitlines())
-    staged.wait_for(3.5)
+    staged.wait_for(4.5)
     assert (addresses(lab, node, "n2"), addresses(lab, node, "n3")) == ([wrong], [])
-    staged.wait_for(5)
+    staged.wait_for(7.5)
     assert (addresses(lab, node, "n2"), addresses(lab, node, "n3")) == ([wrong], right["n3"])
     assert addresses(lab, node, "localhost") and addresses(lab, node, "n1")
     staged.finish()
