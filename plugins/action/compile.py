@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
                 "scenario": path.stem,
                 "seed": plan["seed"],
                 "began_wall_ns": began_wall_ns,
-                "command": command_to_repeat(path.stem, task_vars),
+                "command": command_to_repeat(options["scenario"], task_vars),
                 "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
                 "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
             },
@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
 
 
 def command_to_repeat(scenario: str, task_vars) -> str:
-    """Return the command that runs the scenario again on the same inventory."""
+    """Return the command that runs the scenario, as the user named it, again on the same inventory."""
     sources = " ".join(
         f"-i {os.path.relpath(source)}" for source in task_vars.get("ansible_inventory_sources") or []
     )
