@@ -135,7 +135,8 @@ def test_heal_switches_on_what_two_dead_programs_left(lab, paths, tmp_path):
     assert Switch(paths, "n2").answers() and cut_entries(paths) == []
 
 
-def test_the_nodes_own_agent_lives_through_it(lab, paths, tmp_path):
+@pytest.mark.parametrize("action", ["crash", "reboot"])
+def test_the_nodes_own_agent_lives_through_it(lab, paths, tmp_path, action):
     """What survives the boot is taken back at it, what it cut short is told, the rest of the plan goes on."""
     node = "n1"
     install_agent(lab, node)
@@ -158,7 +159,7 @@ def test_the_nodes_own_agent_lives_through_it(lab, paths, tmp_path):
     path = f"/var/lib/foundation-testbed/undo/{staged.run}.durable.json"
     put(lab, node, path, json.dumps(entry).encode())
     start_wall_ns = staged.program["start_wall_ns"]
-    job = begin(paths, tmp_path, ("crash", node, "crash", 3, 8), start_wall_ns=start_wall_ns)
+    job = begin(paths, tmp_path, ("cut", node, action, 3, 8), start_wall_ns=start_wall_ns)
     assert power.await_end(paths, job["run"], 60)
     assert lab.on(node, f"test -e {path} && echo there || echo gone").strip() == "gone"
     assert "process-1" not in lab.on(node, "find /run/foundation-testbed -type f", check=False)
