@@ -180,6 +180,9 @@ def full_disk(lab: Lab, node: str) -> Iterator[None]:
         lab.on(node, "rm -f /filler /filler2")
 
 
+# What faults say that cannot begin on a full disk.
+FULL = ("No space left", "are used already")
+
 WAYS: dict[str, Callable[[Staged], None]] = {
     "plain": plainly,
     "agent killed": agent_killed,
@@ -207,7 +210,8 @@ def try_full_disk(
 ) -> list[str]:
     """Live one fault through on a full disk: it is recorded whole all the same.
 
-    One whose journal has to be on the disk cannot begin: it says so, and nothing is left of it either.
+    One whose journal has to be on the disk, or that would fill it, cannot begin: it says so, and nothing is
+    left of it either.
     """
     before = state_of(lab, node)
     staged = stage(lab, node, [fault(said, node, cluster, 2.0, for_s)])
@@ -216,7 +220,7 @@ def try_full_disk(
     staged.finish()
     wrong = _wrong(staged, "full disk")
     if fault_class(said["kind"]).survives_reboot:
-        refused = not staged.ledger("apply") and any("No space left" in line for line in wrong)
+        refused = not staged.ledger("apply") and any(word in line for line in wrong for word in FULL)
         wrong = [] if refused else ["it was neither refused nor done"]
     return [*wrong, *traces, *left_of(lab, node, before)]
 
