@@ -22,9 +22,9 @@ def ensure(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Unmount what `ensure` has mounted, if anything; raises LabError."""
+    """Unmount what `ensure` has mounted, if anything, also under a shell that stands in it; raises LabError."""
     try:
         run(["findmnt", "--noheadings", f"--mountpoint={folder}"])
     except LabError:
         return
-    run(["umount", str(folder)])
+    run(["umount", "--lazy", str(folder)])
