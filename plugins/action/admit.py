@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import living_runs
 from ansible_collections.foundation.testbed.plugins.plugin_utils import admission, run_folder
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import node_programs
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import conclude
+from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import lab_of
 
 
 class ActionModule(ActionBase):
@@ -32,8 +34,11 @@ class ActionModule(ActionBase):
         asked_ns = record["began_wall_ns"] + int(record["steps"][-1]["started_s"] * 1e9)
         offsets = admission.clock_offsets_ms(options["answers"], asked_ns, time.time_ns())
         verdict = admission.admit(options["answers"], offsets)
+        lab = lab_of(plan["testbed_id"], task_vars)
+        admission.refuse_living(verdict, living_runs(lab))
         run_folder.mark_step(folder, "stage")
         if verdict.reasons:
+            run_folder.update(folder, refused={"reasons": verdict.reasons, "status": int(verdict.status)})
             return {**result, **conclude(folder, preflight=verdict.reasons, status=verdict.status)}
         start_wall_ns = admission.start_instant(time.time_ns(), (time.time_ns() - asked_ns) / 1e9)
         versions = {

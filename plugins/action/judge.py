@@ -29,6 +29,10 @@ class ActionModule(ActionBase):
             run_folder.merge(folder)
         if "wall_s" not in run_folder.update(folder):
             run_folder.mark_step(folder, "judge")
+        refused = run_folder.update(folder).get("refused")
+        if refused:  # nothing was recorded that could be judged
+            status = ExitStatus(refused["status"])
+            return {**result, **conclude(folder, preflight=refused["reasons"], status=status)}
         aborted = run_folder.update(folder).get("aborted") or []
         if aborted:
             return {**result, **conclude(folder, preflight=aborted, status=ExitStatus.TESTBED_FAILED)}

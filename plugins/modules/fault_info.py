@@ -9,7 +9,8 @@ module: fault_info
 short_description: What is broken on a node right now
 description:
   - Lists every fault that is active on the node, since when, until when, and which run wants it; also traces
-    that no run is known of.
+    that no run is known of. What the container provider does to the node is read on the controller; a node
+    that is off, or whose disk fails, is not asked itself.
   - Nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module
 """
@@ -27,7 +28,8 @@ RETURN = r"""
 faults:
   description:
     - One entry each with C(fault), C(type), C(run), C(since), C(until) (ISO 8601), C(left_s) and C(trace),
-      its name on the node. A trace that no journal knows of has no run and no times.
+      its name on the node; those of the provider with C(action) as well. A trace that no journal knows of has
+      no run and no times.
   returned: success
   type: list
   elements: dict

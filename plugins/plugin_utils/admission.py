@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,15 @@ def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str
                 ExitStatus.TESTBED_FAILED,
             )
     return admission
+
+
+def refuse_living(admission: Admission, runs: Sequence[str]) -> None:
+    """Refuse where the provider still does something to the nodes for other runs."""
+    for run in runs:
+        admission.refuse(
+            f"the power program of the run {run} still goes on; wait for its end, or heal",
+            ExitStatus.TESTBED_FAILED,
+        )
 
 
 def clock_offsets_ms(

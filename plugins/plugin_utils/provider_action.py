@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths impor
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
+from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
 # Seconds for the program to start before the fault begins, and for its first evidence.
 AHEAD_S, EVIDENCE_S = 1.5, 45.0
-STATE_DIR = "/var/lib/foundation-testbed"
 
 Answer = dict[str, Any]
 
@@ -112,12 +111,10 @@ class ProviderAction(FaultAction):
 
     @staticmethod
     def _where(common: Answer, task_vars: Any) -> tuple[LabPaths, str, str]:
-        state_dir = Path(task_vars.get("testbed_state_dir", STATE_DIR))
         node = task_vars["inventory_hostname"]
-        return LabPaths(state_dir, common["testbed_id"]), node, f"adhoc-{common['id']}-{node}"
+        return lab_of(common["testbed_id"], task_vars), node, f"adhoc-{common['id']}-{node}"
 
 
 def until(job: Answer) -> str:
     """Return when a job's fault ends, as people read it."""
-    end_s = job["start_wall_ns"] / 1e9 + job["faults"][0]["end_s"]
-    return datetime.fromtimestamp(end_s, UTC).isoformat(timespec="milliseconds")
+    return iso(job["start_wall_ns"] / 1e9 + job["faults"][0]["end_s"])

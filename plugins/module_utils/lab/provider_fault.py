@@ -71,6 +71,11 @@ def cut_entries(lab: LabPaths, name: str = "*") -> list[tuple[Path, Record]]:
     return found
 
 
+def living_runs(lab: LabPaths) -> list[str]:
+    """Return the names of runs whose program lives."""
+    return sorted(path.parent.name for path in power_dir(lab).glob("*/job.json") if works(path.parent))
+
+
 class ProviderFault:
     """One fault on one node, as the agent's are: check, apply, prove, revert, prove it is gone, record.
 
