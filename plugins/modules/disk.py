@@ -27,8 +27,8 @@ options:
     type: int
   max_down:
     description:
-      - Never more nodes down at once, which a node is whose disk fails; more are refused. The cluster's
-        C(partition_tolerance) where it is not given.
+      - Never more of the play's hosts down at once, which a node is whose disk fails; more are refused. The
+        cluster's C(partition_tolerance) where it is not given.
       - All hosts of the play count, also those that a C(when) of the task leaves out.
     type: int
 """

@@ -31,8 +31,8 @@ options:
     default: false
   max_down:
     description:
-      - Never more nodes down at once; more are refused. The cluster's C(partition_tolerance) where it is not
-        given.
+      - Never more of the play's hosts down at once; more are refused. The cluster's C(partition_tolerance)
+        where it is not given.
       - All hosts of the play count, also those that a C(when) of the task leaves out.
     type: int
 """

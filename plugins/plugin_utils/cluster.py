@@ -332,7 +332,7 @@ def _host(
             "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
             # a node that has lost its power closes no connection: ssh has to ask whether it is there
             "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} "
-            "-o StrictHostKeyChecking=yes -o ServerAliveInterval=10 -o ServerAliveCountMax=3",
+            "-o StrictHostKeyChecking=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
             "testbed_address": address,
             "testbed_applications": list(applications),
             "testbed_packages": sorted(packages),

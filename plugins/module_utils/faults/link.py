@@ -104,7 +104,12 @@ class Link(Fault):
         Row("link: reordering", "delay: 50ms, reorder: 25", "the same", f"{_MEASURED}: when"),
         Row("link: rate limit", "rate: 1mbit", "the same", f"{_MEASURED}: how fast a train of them"),
         Row("link: several of these at once", "delay: 20ms, loss: 1, rate: 10mbit", "the same", "the same"),
-        Row("link: a peer, a protocol or a port only", "peers: [n2], ports: [2380]", "the same", "the same"),
+        Row(
+            "link: a peer, a protocol or a port only",
+            "delay: 50ms, peers: [n2], ports: [2380]",
+            "the same",
+            "the same",
+        ),
         Row("message loss", "loss: 10, peers: [n2], ports: [2380]", "the same", "the same"),
     )
 

@@ -83,7 +83,7 @@ class Power(Fault):
         ),
         Row(
             "node: random by seed, at an interval",
-            "action: off, nodes: {random: 1}, every: 10s, count: 3, max_down: 2",
+            "action: off, nodes: {random: 1}, for: 12s, every: 10s, count: 3, max_down: 2",
             "as each of them",
             "as each of them",
             _ELSEWHERE,

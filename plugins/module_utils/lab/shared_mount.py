@@ -22,7 +22,7 @@ def ensure(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Unmount what `ensure` has mounted, if anything, also under a shell that stands in it; raises LabError."""
+    """Unmount what `ensure` has mounted, if anything, whoever stands in it; raises LabError."""
     try:
         run(["findmnt", "--noheadings", f"--mountpoint={folder}"])
     except LabError:

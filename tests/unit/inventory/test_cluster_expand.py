@@ -107,7 +107,7 @@ def test_host_keys_are_checked():
     hosts = expand(Cluster.model_validate({"testbed_id": "t", "node_count": 2, "subnet": "10.9.0.0/24"}), {})
     for host in hosts:
         arguments = host["vars"]["ansible_ssh_common_args"]
-        assert "StrictHostKeyChecking=yes" in arguments and "ServerAliveInterval=10" in arguments
+        assert "StrictHostKeyChecking=yes" in arguments and "ServerAliveInterval=5" in arguments
 
 
 def test_overrides_reach_their_node_alone():
