@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
@@ -13,6 +14,7 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import cgroup, lab, node
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -135,3 +137,10 @@ def test_last_words_are_lines_with_words(held):
     assert lab._last_words(held) == "two | three | four"
     held.paths.console.write_text("\n\n")
     assert lab._last_words(held) == "none"
+
+
+def test_a_boot_of_this_machine_is_none_of_the_node(monkeypatch):
+    """PID 1 of a node sees this machine's files until systemd-nspawn has changed its root."""
+    switch = object.__new__(Switch)
+    monkeypatch.setattr(switch, "_init", os.getpid, raising=False)
+    assert switch.boot_id() is None
