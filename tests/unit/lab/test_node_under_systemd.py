@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import cgroup, lab, node
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from hypothesis import example, given
@@ -53,6 +54,18 @@ def test_a_unit_is_forgotten_once_it_is_killed(held, monkeypatch, shows_until_go
     held.kill()
     assert systemctl.commands == ["show", "kill"] * shows_until_gone + ["show"]
     assert not held.running()
+
+
+def test_what_waits_for_a_slow_disk_is_let_go_before_it_is_killed(held, monkeypatch, tmp_path):
+    """Its processes outlived SIGKILL for longer than `destroy` waits."""
+    (tmp_path / "io.max").write_text("7:0 rbps=max wbps=max riops=2 wiops=2\n")
+    monkeypatch.setattr(held, "disk_limit", lambda: DiskLimit(tmp_path, 2, "7:0"))
+    told = []
+    monkeypatch.setattr(
+        node, "run", lambda *_, **__: told.append((tmp_path / "io.max").read_text()) or "inactive"
+    )
+    held.kill()
+    assert told == ["7:0 riops=max wiops=max"]
 
 
 def test_a_unit_that_ends_between_the_look_and_the_kill_is_no_error(held, monkeypatch):
