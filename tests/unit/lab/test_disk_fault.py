@@ -26,7 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness imp
 from hypothesis import given
 from hypothesis import strategies as st
 
-IOPS = st.integers(min_value=1, max_value=2000)
+IOPS = st.integers(min_value=2, max_value=2000)
 
 
 def programs(said, **provider):
@@ -48,7 +48,7 @@ def test_a_slow_disk_has_its_speed_and_is_not_down():
     [
         ({"action": "slow"}, "iops: is required for slow"),
         ({"action": "fail", "iops": 5}, "iops: given for fail; allowed: with slow only"),
-        ({"action": "slow", "iops": 0}, "iops: given 0; allowed: a whole number from 1 to 2000"),
+        ({"action": "slow", "iops": 1}, "iops: given 1; allowed: a whole number from 2 to 2000"),
         ({"action": "melt"}, "action: given 'melt'; allowed: "),
     ],
 )
@@ -109,7 +109,7 @@ def test_the_limit_lies_where_the_kernel_has_it(tmp_path):
 
 @given(IOPS)
 def test_a_train_has_to_wait_for_longer_than_a_slice(iops):
-    assert train_length(iops) >= 3 and 0.1 <= waits_s(iops) <= 2.0
+    assert train_length(iops) >= 3 and 0.1 <= waits_s(iops) <= 1.0
 
 
 def test_the_lowest_limit_of_those_that_hold_is_in_force():
