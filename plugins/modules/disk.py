@@ -23,7 +23,7 @@ options:
     type: str
     choices: [slow, fail]
   iops:
-    description: Operations a second, reads and writes each. Needed where O(action=slow); 1 to 2000.
+    description: Operations a second, reads and writes each. Needed where O(action=slow); 2 to 2000.
     type: int
   max_down:
     description:

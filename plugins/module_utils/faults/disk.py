@@ -22,6 +22,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._provide
 )
 
 NO_HAND = "the testbed has no hand on the disks of nodes of this provider yet"
+# cgroup v2 takes no limit of a single operation a second.
+IOPS = (2, 2000)
 _ELSEWHERE = {"vm": NO_HAND, "baremetal": NO_HAND}
 
 
@@ -36,7 +38,7 @@ class Disk(Fault):
         "action": Parameter(
             choice("slow", "fail"), "whether the disk is slow or answers errors", required=True
         ),
-        "iops": Parameter(whole(1, 2000), "slow: operations a second that the disk does"),
+        "iops": Parameter(whole(*IOPS), "slow: operations a second that the disk does"),
     }
     catalogue: ClassVar[Sequence[Row]] = (
         Row(
@@ -59,7 +61,7 @@ class Disk(Fault):
     def problems(params: Mapping[str, Any]) -> Iterable[str]:
         """A slow disk needs its speed, another has none."""
         if params["action"] == "slow" and "iops" not in params:
-            yield "iops: is required for slow; allowed: a whole number from 1 to 2000"
+            yield "iops: is required for slow; allowed: a whole number from {} to {}".format(*IOPS)
         if params["action"] != "slow" and "iops" in params:
             yield f"iops: given for {params['action']}; allowed: with slow only"
 

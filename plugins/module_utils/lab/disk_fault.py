@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Callable, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import disk
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Limits
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
@@ -61,8 +62,8 @@ class Train(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Write it; a disk that is gone meanwhile ends it as well."""
-        with contextlib.suppress(LabError):
+        """Write it; a disk, or a node, that is gone meanwhile ends it as well."""
+        with contextlib.suppress(LabError, subprocess.SubprocessError):
             self.write()
         self.ended_s = time.monotonic()
 
@@ -100,6 +101,7 @@ class DiskFault(ProviderFault):
         self._train(switch, iops)  # which lays the file out
         before_s = self._train(switch, iops)
         if before_s > NOT_FELT * waits_s(iops) and slowest(self._others()) is None:
+            self._train_file(switch).unlink(missing_ok=True)
             rate = round(train_length(iops) / before_s)
             raise LabError(
                 f"iops: given {iops}; allowed: less than half of the {rate} synced writes a second that the "
@@ -121,12 +123,20 @@ class DiskFault(ProviderFault):
                 disk.shut_down(switch.node.paths)
         return self._applied(entry, began_ns)
 
+    def _keep(self, switch: Switch, entry: Record) -> None:
+        """Limit the disk of a node again that has been cut meanwhile: the limit ended with its group."""
+        if self._slow and _limit_now(switch) is not None and _held(switch) is None:
+            with Lab(self.paths).locked(), contextlib.suppress(LabError):  # it may be cut right now
+                if self._wanted():
+                    _set(switch, min(entry["iops"], slowest(self._others()) or entry["iops"]))
+
     def _look(self, switch: Switch, entry: Record) -> None:
         if not self._slow:
             self.asked["sent"] += 1
             self.asked["errors"] += disk.fails(switch.node.paths)
         elif not self.trains or self.trains[-1].may_be_followed():
-            self.trains.append(Train(lambda: self._train(switch, entry["iops"])))
+            with contextlib.suppress(LabError, OSError):  # the node may be off
+                self.trains.append(Train(self._writer(switch, entry["iops"])))
 
     def _evidence(self, switch: Switch, entry: Record) -> Record:
         if not self._slow:
@@ -137,7 +147,7 @@ class DiskFault(ProviderFault):
                 "asked": dict(self.asked),
                 "boot_id_before": entry["boot_id"],
             }
-        held = _limit_of(switch).get()
+        held = _held(switch)
         slowed = sum(train.took_s >= FELT * waits_s(entry["iops"]) for train in self.trains)
         return {
             "present": held is not None and held <= entry["iops"],
@@ -162,12 +172,22 @@ class DiskFault(ProviderFault):
     def _slow_end(self, switch: Switch, entry: Record) -> tuple[bool, list[str]]:
         """Return whether the disk is fast again, as far as other faults let it, and what is left."""
         others = slowest(self._others())
-        held = _limit_of(switch).get()
+        held = _held(switch)
         for train in self.trains:
             train.join(TRAIN_ENDS_S)
-        fast = others is not None or self._train(switch, entry["iops"]) < FELT * waits_s(entry["iops"])
+        fast = others is not None or bool(wait_until(self._fast_again(switch, entry["iops"]), TRAIN_ENDS_S))
         self._train_file(switch).unlink(missing_ok=True)
         return fast, [] if held == others else [f"the disk is limited to {held} operations a second"]
+
+    def _fast_again(self, switch: Switch, iops: int) -> Callable[[], bool]:
+        """Return what tells whether a train is too fast for the limit; one may meet somebody else's sync."""
+
+        def fast() -> bool:
+            with contextlib.suppress(LabError, OSError, subprocess.SubprocessError):  # the node may be cut
+                return self._train(switch, iops) < FELT * waits_s(iops)
+            return False
+
+        return fast
 
     def _failed_end(self, switch: Switch, entry: Record, last: Record) -> tuple[bool, list[str]]:
         """Return whether the node is back from another boot, and what is left."""
@@ -179,17 +199,24 @@ class DiskFault(ProviderFault):
     def _take_back(self, switch: Switch, entry: Record) -> None:
         with Lab(self.paths).locked():
             if self._slow:
-                _limit_of(switch).set(slowest(self._others()))
+                _set(switch, slowest(self._others()))
                 return
             if disk.fails(switch.node.paths):
                 switch.cut()  # the disk is mounted anew when the node is switched on
         self._switch_on(switch, entry)
 
     def _train_file(self, switch: Switch) -> Path:
-        return switch.node.paths.disk / f"train-{self.entry_path.stem}"
+        return _train_file(switch, self.fault)
 
     def _train(self, switch: Switch, iops: int) -> float:
-        """Write a train of blocks to the disk as the node's own processes do; returns the seconds it took."""
+        """Write a train of blocks to the disk; returns the seconds it took."""
+        return self._writer(switch, iops)()
+
+    def _writer(self, switch: Switch, iops: int) -> Callable[[], float]:
+        """Return what writes a train as the node's own processes do, and returns the seconds it took.
+
+        Where to write from is asked before: that takes longer than many a train.
+        """
         words = [
             "dd",
             "if=/dev/zero",
@@ -197,38 +224,76 @@ class DiskFault(ProviderFault):
             f"bs={BLOCK}",
             f"count={train_length(iops)}",
         ]
-        began_s = time.monotonic()
-        run([*words, "oflag=direct,dsync", "conv=notrunc", "status=none"], preexec=_joined(switch))
-        return time.monotonic() - began_s
+        words += ["oflag=direct,dsync", "conv=notrunc", "status=none"]
+        join = _joined(switch)
+
+        def write() -> float:
+            began_s = time.monotonic()
+            run(words, preexec=join)
+            return time.monotonic() - began_s
+
+        return write
 
     @staticmethod
     def ails(switch: Switch, entry: Record) -> bool:
         """Whether the node's disk is still slow or fails."""
         if entry["action"] == "slow":
-            return _limit_of(switch).get() is not None
+            return _held(switch) is not None
         return disk.fails(switch.node.paths) or not switch.running()
 
     @staticmethod
     def heal(switch: Switch, entry: Record, others: list[Record]) -> None:
         """Have the disk as it was, or as others want it, whatever the plan was; the lab is locked."""
         if entry["action"] == "slow":
-            _limit_of(switch).set(slowest(others))
+            _set(switch, slowest(others))
+            with contextlib.suppress(OSError):  # the disk may fail as well
+                _train_file(switch, entry).unlink(missing_ok=True)
             return
         if disk.fails(switch.node.paths):
             switch.cut()
         switch.on(Limits(**entry["limits"]))
 
 
+def _train_file(switch: Switch, fault: Record) -> Path:
+    """Return what the trains of a fault are written to, out of its journal or its program."""
+    return Path(switch.node.paths.disk / f"train-{fault['id']}")
+
+
 def _limit_of(switch: Switch) -> DiskLimit:
     limit = switch.node.disk_limit()
     if limit is None:
+        if not switch.running():
+            raise LabError(f"{switch.node.name} is off: with cgroup v2 a limit is its processes'")
         raise LabError("this machine's control groups have no limit for one disk (blkio of v1, io of v2)")
     return limit
 
 
+def _limit_now(switch: Switch) -> Optional[DiskLimit]:
+    """Return where the disk can be limited, None while its node is off: with v2 its group is gone."""
+    with contextlib.suppress(LabError, OSError):
+        return switch.node.disk_limit()
+    return None
+
+
+def _held(switch: Switch) -> Optional[int]:
+    """Return the limit that holds right now, None for none."""
+    limit = _limit_now(switch)
+    with contextlib.suppress(OSError):
+        return None if limit is None else limit.get()
+    return None
+
+
+def _set(switch: Switch, iops: Optional[int]) -> None:
+    """Limit the disk, or no more; does nothing while there is nothing to limit."""
+    limit = _limit_now(switch)
+    if limit is not None:
+        limit.set(iops)
+
+
 def _joined(switch: Switch) -> Optional[Callable[[], None]]:
     """Return what moves a process to where a limit of cgroup v2 holds it, None where none is needed."""
-    group = switch.innermost_group() if _limit_of(switch).version == 2 else None
+    limit = _limit_now(switch)
+    group = switch.innermost_group() if limit is not None and limit.version == 2 else None
     if group is None:
         return None
     procs = group / "cgroup.procs"

@@ -23,6 +23,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths impor
 
 # What systemd as PID 1 takes for `systemctl reboot` (systemd(1), signals).
 REBOOT = signal.SIGRTMIN + 5
+# Where a kernel tells of the boot, below a root.
+BOOT_ID = "proc/sys/kernel/random/boot_id"
 # Seconds to wait for an ssh server while asking whether the node answers.
 CONNECT_S, GREETING_S = 0.2, 2.0
 _SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h)\b")
@@ -48,13 +50,17 @@ class Switch:
         return answers_ssh(self.address, CONNECT_S, GREETING_S)
 
     def boot_id(self) -> Optional[str]:
-        """Return what the node's kernel tells its processes of the boot, or None while none runs."""
+        """Return what the node's kernel tells its processes of the boot, or None while none runs.
+
+        PID 1 of a node that is being started sees this machine's files at first, and so this machine's boot.
+        """
         init = self._init()
         if init is None:
             return None
         with contextlib.suppress(OSError):
-            path = Path(f"/proc/{init}/root/proc/sys/kernel/random/boot_id")
-            return path.read_text(encoding="utf-8").strip() or None
+            roots = (Path("/"), Path(f"/proc/{init}/root"))
+            own, seen = ((root / BOOT_ID).read_text(encoding="utf-8").strip() for root in roots)
+            return seen if seen and seen != own else None
         return None
 
     def limits(self) -> Limits:

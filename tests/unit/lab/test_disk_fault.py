@@ -5,14 +5,21 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import own_limits
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk import FAULT
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import disk_fault
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_fault import (
+    DiskFault,
+    Train,
     slowest,
     train_length,
     waits_s,
@@ -26,7 +33,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness imp
 from hypothesis import given
 from hypothesis import strategies as st
 
-IOPS = st.integers(min_value=1, max_value=2000)
+IOPS = st.integers(min_value=2, max_value=2000)
 
 
 def programs(said, **provider):
@@ -48,7 +55,7 @@ def test_a_slow_disk_has_its_speed_and_is_not_down():
     [
         ({"action": "slow"}, "iops: is required for slow"),
         ({"action": "fail", "iops": 5}, "iops: given for fail; allowed: with slow only"),
-        ({"action": "slow", "iops": 0}, "iops: given 0; allowed: a whole number from 1 to 2000"),
+        ({"action": "slow", "iops": 1}, "iops: given 1; allowed: a whole number from 2 to 2000"),
         ({"action": "melt"}, "action: given 'melt'; allowed: "),
     ],
 )
@@ -109,7 +116,7 @@ def test_the_limit_lies_where_the_kernel_has_it(tmp_path):
 
 @given(IOPS)
 def test_a_train_has_to_wait_for_longer_than_a_slice(iops):
-    assert train_length(iops) >= 3 and 0.1 <= waits_s(iops) <= 2.0
+    assert train_length(iops) >= 3 and 0.1 <= waits_s(iops) <= 1.0
 
 
 def test_the_lowest_limit_of_those_that_hold_is_in_force():
@@ -129,3 +136,76 @@ def test_a_witness_tells_what_was_lost(tmp_path):
     assert witness.read() == {"synced_kept": True, "unsynced_lost": True}
     witness.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def slow(tmp_path):
+    """A fault of five operations a second, its journal, and a node whose group of v2 comes and goes."""
+    group, disk = tmp_path / "group", tmp_path / "disk"
+    for folder in (group, disk, tmp_path / "power"):
+        folder.mkdir()
+    (group / "io.max").touch()
+    node = SimpleNamespace(
+        name="n1",
+        paths=SimpleNamespace(disk=disk),
+        has_disk=lambda: True,
+        disk_limit=lambda: DiskLimit(group, 2, "7:0") if group.exists() else None,
+    )
+    switch = SimpleNamespace(node=node, running=group.exists, innermost_group=lambda: None)
+    job = {
+        "state_dir": str(tmp_path),
+        "testbed_id": "t",
+        "start_wall_ns": 0,
+        "records": str(tmp_path / "rec"),
+    }
+    fault = {"id": "slow", "node": "n1", "action": "slow", "iops": 5}
+    (tmp_path / "power" / "job.json").touch()
+    entry = {**fault, "type": "disk", "applied": True, "before_ms": 1.0}
+    return SimpleNamespace(fault=DiskFault(tmp_path / "power", job, fault), switch=switch, entry=entry)
+
+
+def test_a_train_is_timed_without_the_question_where_to_write_from(slow, monkeypatch):
+    """Under systemd that question takes longer than the train: every disk seemed slow before the fault."""
+    monkeypatch.setattr(disk_fault, "_joined", lambda _switch: time.sleep(0.3))
+    monkeypatch.setattr(disk_fault, "run", lambda *_, **__: "")
+    assert slow.fault._train(slow.switch, 5) < 0.2
+
+
+def test_a_refused_fault_leaves_no_file_on_the_disk(slow, monkeypatch):
+    def write(argv, **_):
+        Path(argv[2].partition("=")[2]).touch()
+        time.sleep(0.25)
+
+    monkeypatch.setattr(disk_fault, "run", write)
+    with pytest.raises(LabError, match="iops: given 5; allowed: less than half of the"):
+        slow.fault._prepare(slow.switch)
+    assert list(slow.switch.node.paths.disk.iterdir()) == []
+
+
+def test_a_train_of_a_node_that_is_gone_has_ended():
+    def write():
+        raise subprocess.SubprocessError("Exception occurred in preexec_fn.")
+
+    train = Train(write)
+    train.join(5)
+    assert train.ended_s is not None and train.took_s < 1
+
+
+def test_a_node_that_is_cut_meanwhile_is_slow_again(slow):
+    """Its group, and the limit with it, is gone while it is off: neither an error nor in place."""
+    limit = slow.switch.node.disk_limit()
+    text = (limit.folder / "io.max").read_text()
+    (limit.folder / "io.max").unlink()
+    limit.folder.rmdir()
+    slow.fault._keep(slow.switch, slow.entry)
+    assert not slow.fault._evidence(slow.switch, slow.entry)["present"]
+    assert not DiskFault.ails(slow.switch, slow.entry)
+    DiskFault.heal(slow.switch, slow.entry, [])
+    limit.folder.mkdir()
+    (limit.folder / "io.max").write_text(text)
+    slow.fault._keep(slow.switch, slow.entry)
+    assert limit.get() == 5 and slow.fault._evidence(slow.switch, slow.entry)["present"]
+    assert DiskFault.ails(slow.switch, slow.entry)
+    slow.fault._train_file(slow.switch).touch()
+    DiskFault.heal(slow.switch, slow.entry, [])
+    assert list(slow.switch.node.paths.disk.iterdir()) == []

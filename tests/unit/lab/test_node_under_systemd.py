@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import threading
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import cgroup, lab, node
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -51,6 +54,18 @@ def test_a_unit_is_forgotten_once_it_is_killed(held, monkeypatch, shows_until_go
     held.kill()
     assert systemctl.commands == ["show", "kill"] * shows_until_gone + ["show"]
     assert not held.running()
+
+
+def test_what_waits_for_a_slow_disk_is_let_go_before_it_is_killed(held, monkeypatch, tmp_path):
+    """Its processes outlived SIGKILL for longer than `destroy` waits."""
+    (tmp_path / "io.max").write_text("7:0 rbps=max wbps=max riops=2 wiops=2\n")
+    monkeypatch.setattr(held, "disk_limit", lambda: DiskLimit(tmp_path, 2, "7:0"))
+    told = []
+    monkeypatch.setattr(
+        node, "run", lambda *_, **__: told.append((tmp_path / "io.max").read_text()) or "inactive"
+    )
+    held.kill()
+    assert told == ["7:0 riops=max wiops=max"]
 
 
 def test_a_unit_that_ends_between_the_look_and_the_kill_is_no_error(held, monkeypatch):
@@ -135,3 +150,10 @@ def test_last_words_are_lines_with_words(held):
     assert lab._last_words(held) == "two | three | four"
     held.paths.console.write_text("\n\n")
     assert lab._last_words(held) == "none"
+
+
+def test_a_boot_of_this_machine_is_none_of_the_node(monkeypatch):
+    """PID 1 of a node sees this machine's files until systemd-nspawn has changed its root."""
+    switch = object.__new__(Switch)
+    monkeypatch.setattr(switch, "_init", os.getpid, raising=False)
+    assert switch.boot_id() is None
