@@ -33,8 +33,8 @@ def _how_long(fault: Mapping[str, Any], now_s: float) -> str:
     if "when" in fault:
         state, waits_s = state_words(fault["when"]), fault["start_s"] + fault["when"]["within_s"] - now_s
         if waits_s > 0:
-            return f"waiting for {state}, {waits_s:.0f} s more at most"
-        return f"where {state} came, {left} at most"
+            return f"waiting for {state}, or begun by it, {waits_s:.0f} s more at most"
+        return f"may hold where {state} came, {left} at most"
     return f"until {state_words(fault['until'])}, {left} at most" if "until" in fault else left
 
 
@@ -60,10 +60,23 @@ def _detail(fault: Mapping[str, Any]) -> str:
     groups = fault["params"].get("groups")
     if groups:
         return f"{fault['type']} " + " | ".join("+".join(members) for members in groups.values())
+    sides = _sides(fault)
+    if sides:
+        return f"{fault['type']} " + " | ".join("+".join(members) for members in sides)
     told = " ".join(f"{key}={_value(value)}" for key, value in fault["params"].items())
     where = fault.get("where")
     asked = f" where {state_words(where)}" if where else ""
     return f"{fault['type']} {told} on {'+'.join(fault['targets'])}{asked}".replace("  ", " ")
+
+
+def _sides(fault: Mapping[str, Any]) -> list[list[str]]:
+    """Return the sides of a cut that a shape made; none where it has no sides, or each node asks itself."""
+    blocked = {name: frozenset(program.get("blocked", ())) for name, program in fault["nodes"].items()}
+    if fault["type"] != "partition" or {"when", "where"} & set(fault):
+        return []
+    found = [[name for name in blocked if blocked[name] == cut] for cut in dict.fromkeys(blocked.values())]
+    apart = all(set(blocked) - set(side) == set(blocked[side[0]]) for side in found)
+    return found if len(found) > 1 and apart else []
 
 
 def _value(value: Any) -> str:

@@ -97,6 +97,35 @@ def test_two_faults_at_once_are_both_named():
     assert active_faults(faults, 12).count("partition") == 2
 
 
+ALONE = {
+    "n1": {"blocked": {"n3": "a"}},
+    "n2": {"blocked": {"n3": "a"}},
+    "n3": {"blocked": {"n1": "a", "n2": "a"}},
+}
+RING = {"n1": {"blocked": {"n3": "a"}}, "n2": {"blocked": {"n4": "a"}}, "n3": {"blocked": {"n1": "a"}}}
+
+
+@pytest.mark.parametrize(
+    ("programs", "more", "words"),
+    [
+        (ALONE, {}, "cut (partition n1+n2 | n3), 20 s more"),
+        (RING, {}, "cut (partition shape=x on n1+n2+n3), 20 s more"),
+        (ALONE, {"where": {"state": "leader", "is": True}},
+         "cut (partition shape=x on n1+n2+n3 where leader is true), 20 s more"),
+    ],
+)  # fmt: skip
+def test_a_cut_by_shape_is_told_by_its_sides(programs, more, words):
+    """It read as if every node that has rules were cut off."""
+    fault = {
+        **PLAN["faults"][0],
+        "params": {"shape": "x"},
+        "nodes": programs,
+        "targets": list(programs),
+        **more,
+    }
+    assert active_faults([fault], 10) == words
+
+
 WAITING = {
     **PLAN["faults"][0], "start_s": 5, "end_s": 35,
     "when": {"state": "term", "changed": True, "system": "etcd", "within_s": 20.0},
@@ -107,8 +136,8 @@ WAITING = {
     ("now_s", "words"),
     [
         (4, "no fault"),
-        (5, "cut (partition n1+n2 | n3), waiting for a change of term, 20 s more at most"),
-        (25, "cut (partition n1+n2 | n3), where a change of term came, 10 s more at most"),
+        (5, "cut (partition n1+n2 | n3), waiting for a change of term, or begun by it, 20 s more at most"),
+        (25, "cut (partition n1+n2 | n3), may hold where a change of term came, 10 s more at most"),
         (35, "no fault"),
     ],
 )
