@@ -159,10 +159,14 @@ def test_what_systemd_shows_of_several_units():
     assert (nosuch.load, nosuch.main_pid, nosuch.wanted) == ("not-found", 0, False)
 
 
+# Of this run alone: another run of the tests may have one as well.
+SLEEPER = f"tb-unit-test-sleeper-{os.getpid()}"
+
+
 @pytest.fixture
 def sleeper():
     """A real process with a command line of its own."""
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "tb-unit-test-sleeper"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", SLEEPER])
     yield child
     child.kill()
     child.wait()
@@ -179,7 +183,9 @@ def test_a_signal_reaches_this_very_process_only(sleeper):
 
 
 def test_a_pattern_finds_a_command_line_but_never_ourselves(sleeper):
-    assert [found.pid for found in processes.matching("tb-unit-test-slee?per")] == [sleeper.pid]
+    assert [found.pid for found in processes.matching(SLEEPER.replace("sleeper", "slee?per"))] == [
+        sleeper.pid
+    ]
     assert os.getpid() not in [found.pid for found in processes.matching(".")]
 
 
@@ -204,7 +210,7 @@ def wait_for_state(child, states):
 
 
 def test_pauses_overlap_and_end_in_any_order(sleeper, tmp_path, monkeypatch):
-    pattern = "tb-unit-test-sleeper"
+    pattern = SLEEPER
     first = fault(tmp_path, monkeypatch, "f1", action="pause", pattern=pattern)
     second = fault(tmp_path, monkeypatch, "f2", action="pause", pattern=pattern)
     first.apply()
@@ -220,7 +226,7 @@ def test_pauses_overlap_and_end_in_any_order(sleeper, tmp_path, monkeypatch):
 
 
 def test_a_process_that_somebody_lets_go_on_shows(sleeper, tmp_path, monkeypatch):
-    paused = fault(tmp_path, monkeypatch, action="pause", pattern="tb-unit-test-sleeper")
+    paused = fault(tmp_path, monkeypatch, action="pause", pattern=SLEEPER)
     paused.apply()
     assert wait_for_state(sleeper, "T")
     for _ in range(100):
@@ -238,7 +244,7 @@ def test_a_process_that_somebody_lets_go_on_shows(sleeper, tmp_path, monkeypatch
 def test_what_was_stopped_before_stays_stopped(sleeper, tmp_path, monkeypatch):
     os.kill(sleeper.pid, signal.SIGSTOP)
     assert wait_for_state(sleeper, "T")
-    paused = fault(tmp_path, monkeypatch, action="pause", pattern="tb-unit-test-sleeper")
+    paused = fault(tmp_path, monkeypatch, action="pause", pattern=SLEEPER)
     paused.apply()
     paused.revert(paused.undo())
     threading.Event().wait(0.1)
