@@ -49,7 +49,7 @@ def test_the_controllers_death_changes_nothing(whole):
     controller.wait_for(END_S + 1)
     assert_whole(whole, where)
     assert [whole.tables(node) for node in NODES] == [[], [], []]
-    controller.wait_for(25)
+    controller.wait_for(36)
     outcome = whole.playbook("report", "-e", f"run={controller.folder.name}")
     assert record(controller.folder, "results.json")["verdict"] == "pass", outcome.output[-3000:]
 
