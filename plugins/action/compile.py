@@ -22,6 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
     plan_text,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import queries_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import overview
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
@@ -47,6 +48,7 @@ class ActionModule(ActionBase):
             plan=plan,
             systems=cluster.systems,
             faults={host: asked_of(plan, host) for host in [*cluster.nodes, *cluster.observers]},
+            queries={plan["observers"][0]["name"]: queries_of(plan)},
             agent_sha256=sha256(agent_archive()).hexdigest(),
             changed=True,
         )

@@ -111,6 +111,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import 
     parse_cluster,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitoring_vars
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems, read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml
 
@@ -129,12 +130,13 @@ class InventoryModule(BaseInventoryPlugin):
         super().parse(inventory, loader, path, cache)
         try:
             cluster = parse_cluster(read_yaml(Path(path)), path, set(known_systems()))
-            hosts = expand(cluster, {name: read_system(name) for name in cluster.system_names()})
+            systems = {name: read_system(name) for name in cluster.system_names()}
+            hosts = expand(cluster, systems)
         except InputError as error:
             # An AnsibleError would send the file on to the next plugin, and its complaints bury the mistake.
             Display().error(str(error), wrap_text=False)
             raise SystemExit(ExitStatus.BAD_INPUT) from None
-        for name, value in lab_vars(cluster).items():
+        for name, value in {**lab_vars(cluster), **monitoring_vars(systems)}.items():
             inventory.set_variable("all", name, value)
         for group in ("nodes", "observers"):
             inventory.add_group(group)

@@ -62,6 +62,10 @@ faults:
   description: What each host is asked before the run whether it can, by host.
   returned: success
   type: dict
+queries:
+  description: The scenario's PromQL, for the observer that runs Prometheus to read.
+  returned: success
+  type: dict
 agent_sha256:
   description: Checksum of the agent that this controller would install.
   returned: success

@@ -27,6 +27,14 @@ options:
     type: list
     elements: dict
     default: []
+  prometheus:
+    description: Where Prometheus answers on this host, for an observer that has one.
+    type: str
+    default: ""
+  queries:
+    description: The scenario's PromQL by its key, for Prometheus to read before anything is broken.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -52,6 +60,10 @@ incapable:
   returned: success
   type: list
   elements: str
+queries:
+  description: What Prometheus finds wrong with the scenario's PromQL, by key; empty where it does not run.
+  returned: success
+  type: dict
 unhealthy:
   description: Systems of this node that are not healthy, each with its reason.
   returned: success
@@ -79,6 +91,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.managemen
     ssh_connection,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
+from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prometheus import query_problem
 
 
 def main() -> None:
@@ -88,6 +101,8 @@ def main() -> None:
             "agent_sha256": {"type": "str", "required": True},
             "systems": {"type": "list", "elements": "str", "default": []},
             "faults": {"type": "list", "elements": "dict", "default": []},
+            "prometheus": {"type": "str", "default": ""},
+            "queries": {"type": "dict", "default": {}},
         }
     )
     status, output, errors = module.run_command(
@@ -108,6 +123,11 @@ def main() -> None:
         for fault in module.params["faults"]
         for problem in cuts_management(fault["node"], connection)
     ]
+    found = {
+        key: query_problem(module.params["prometheus"], query)
+        for key, query in module.params["queries"].items()
+    }
+    answer["queries"] = {key: problem for key, problem in found.items() if problem}
     if module.sha256(str(AGENT)) != module.params["agent_sha256"]:
         answer["blockers"].append("its agent is not this controller's: run the playbook provision")
     module.exit_json(changed=False, **answer)

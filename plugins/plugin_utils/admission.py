@@ -40,6 +40,8 @@ def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str
                 admission.refuse(f"{host} cannot run: {reason}", ExitStatus.TESTBED_FAILED)
             for reason in answer["incapable"]:
                 admission.refuse(f"{host} cannot do {reason}", ExitStatus.BAD_INPUT)
+            for key, problem in (answer.get("queries") or {}).items():
+                admission.refuse(f"{key}: Prometheus on {host} says: {problem}", ExitStatus.BAD_INPUT)
             for reason in answer["unhealthy"]:
                 admission.refuse(
                     f"{host} was not healthy before the run: {reason}", ExitStatus.CLUSTER_NOT_HEALTHY

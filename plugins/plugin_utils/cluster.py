@@ -211,6 +211,10 @@ class Cluster(_Strict):
         return [*self.nodes, *(NodeSpec(name=next(fresh)) for _ in range(missing))]
 
 
+# What every host exports its figures with, and what an observer needs beside the clients of the systems.
+EXPORTER_PACKAGE = "prometheus-node-exporter"
+OBSERVER_PACKAGES = ("prometheus", EXPORTER_PACKAGE)
+
 DEFAULT_LIMITS = ResourceLimits.model_validate({"memory": "512M", "cpus": 1.0, "pids": 512})
 DEFAULT_OBSERVER_LIMITS = ResourceLimits.model_validate({"memory": "1G"}).over(DEFAULT_LIMITS)
 
@@ -269,7 +273,7 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
             [],
             cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
             [],
-            {package for system in systems.values() for package in system.observer_packages},
+            {*OBSERVER_PACKAGES, *(name for system in systems.values() for name in system.observer_packages)},
         )
         for i, name in enumerate(cluster.observer_names)
     ]
@@ -285,7 +289,7 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
             applications,
             limits,
             [systems[name] for name in applications],
-            {package for name in applications for package in systems[name].packages},
+            {EXPORTER_PACKAGE, *(package for name in applications for package in systems[name].packages)},
         )
         host["vars"].update(node.config_overrides)
         hosts.append(host)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import system_series
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
@@ -36,6 +37,7 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         units={system: description.units for system, description in descriptions.items()},
         states={system: description.states for system, description in descriptions.items()},
         data_paths={system: description.data_paths for system, description in descriptions.items()},
+        series={system: system_series(description) for system, description in descriptions.items()},
         provider={name: str(hostvars[name]["testbed_provider"]) for name in nodes},
         management=[str(first["testbed_gateway"])],
         max_down=int(first["testbed_partition_tolerance"]),

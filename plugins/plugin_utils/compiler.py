@@ -13,6 +13,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import compile_faults, sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitor_program
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
     ClientGroup,
     Scenario,
@@ -27,7 +28,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
     problems = [f"{scenario_id}.yml: {problem}" for problem in [*_misfits(scenario, cluster), *wrong]]
     if problems:
         raise InputError(problems)
-    return {
+    plan = {
         "format": 1,
         "scenario": {
             "name": scenario_id,
@@ -51,6 +52,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
             "rate_share": scenario.workload.minimum_rate_share,
         },
     }
+    return {**plan, "monitor": monitor_program(plan, _running(scenario.system, cluster), cluster.series)}
 
 
 def plan_text(plan: dict[str, Any]) -> str:
@@ -79,6 +81,7 @@ def node_programs(
             # Keys of a run are its own: a cluster that stands still holds those of the run before.
             "load": [{**part, "namespace": f"{run}/"} for part in plan["load"] if part["observer"] == name],
         }
+    programs[plan["observers"][0]["name"]]["monitor"] = plan["monitor"]
     return programs
 
 

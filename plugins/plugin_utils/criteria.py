@@ -11,11 +11,18 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import Bools, Columns, quantile_ms
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measured import (
+    Windows,
+    first_gap,
+    series_named,
+    series_of_criterion,
+    worst_value,
+)
 
 SETTLED_S = 5.0
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -36,14 +43,24 @@ class Evidence:
     failover: frozenset[str] = frozenset()
     faults: Sequence[Mapping[str, Any]] = ()
     checks: Sequence[Mapping[str, Any]] = ()
+    series: Sequence[Mapping[str, Any]] = ()
+    metrics_problems: Sequence[str] = ()
+    system_nodes: Sequence[str] = ()
+    down: Windows = field(default_factory=dict)
+    incomplete: str = ""
+    """Why the record does not reach to the declared end; empty when it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A number in the criterion's unit, or None and the reason why there is none."""
+    """A number in the criterion's unit, or None and the reason why there is none.
+
+    `doubt` says what is missing beside the number: it may still break a promise, but never keeps one.
+    """
 
     value: float | None
     reason: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,8 @@ class Criterion:
     unit: str
     comparison: str
     measure: Callable[[Evidence], Measurement] = field(repr=False)
+    final: bool = False
+    """Whether what broke it cannot be made good by what a shortened record lacks."""
 
 
 def system_availability(evidence: Evidence) -> Measurement:
@@ -153,6 +172,62 @@ def throughput(evidence: Evidence) -> Measurement:
     return Measurement(float(evidence.columns.answered.sum()) / evidence.duration_s)
 
 
+def memory_usage(evidence: Evidence) -> Measurement:
+    """Highest share of its own memory limit that a node of the system used; ratio."""
+    return _highest(evidence, "memory_share")
+
+
+def gc_pressure(evidence: Evidence) -> Measurement:
+    """Highest share of time that a member of the system spent in garbage collection pauses; ratio."""
+    return _highest(evidence, "gc_pressure")
+
+
+def _highest(evidence: Evidence, name: str) -> Measurement:
+    """Return the highest value of a series among the nodes of the system, all of which must be there."""
+    found = series_named(evidence.series, name)
+    if found is None:
+        return Measurement(None, f"No series {name} was recorded{_why(evidence, name)}.")
+    lines = {str((line.get("labels") or {}).get("node")): line for line in found.get("lines") or []}
+    missing = [node for node in evidence.system_nodes if node not in lines]
+    if missing or not evidence.system_nodes:
+        return Measurement(
+            None, f"No {name} was recorded of {', '.join(missing) or 'any node'}{_why(evidence, name)}."
+        )
+    return _worst([lines[node] for node in evidence.system_nodes], True, name, evidence)
+
+
+def _worst(lines: Sequence[Mapping[str, Any]], highest: bool, name: str, evidence: Evidence) -> Measurement:
+    """Return the worst value, in doubt where a line is absent for too long."""
+    value = worst_value(lines, highest, evidence.duration_s)
+    gap = first_gap(lines, evidence.duration_s, evidence.down)
+    if value is None:
+        return Measurement(None, f"{name} gave no value within the declared duration.")
+    return Measurement(value, doubt=f"{name} is not known throughout: {gap}." if gap else "")
+
+
+def _why(evidence: Evidence, name: str) -> str:
+    """Return what the record of the metrics says of a series that is missing."""
+    said = next((each for each in evidence.metrics_problems if each.startswith(f"{name}: ")), "")
+    return f": {said.removeprefix(f'{name}: ').rstrip('.')}" if said else ""
+
+
+def checked(name: str) -> Callable[[Evidence], Measurement]:
+    """Return the measure of a checker: keys with an anomaly; none while it is undecided."""
+
+    def measure(evidence: Evidence) -> Measurement:
+        check = next((check for check in evidence.checks if check.get("name") == name), None)
+        if check is None:
+            return Measurement(None, f"The checker {name} did not run.")
+        _keys, failed, _undecided = _key_tally(check)
+        if check.get("verdict") == "pass":
+            return Measurement(0.0)
+        if check.get("verdict") == "fail" and failed:
+            return Measurement(float(failed))
+        return Measurement(None, f"The checker {name} is undecided.")
+
+    return measure
+
+
 CRITERIA: dict[str, Criterion] = {
     criterion.name: criterion
     for criterion in (
@@ -173,7 +248,7 @@ CRITERIA: dict[str, Criterion] = {
             "data_consistency",
             "Of all keys that were checked, the share whose history the checkers accept; unknown while a key "
             "is undecided and none failed.",
-            "ratio", ">=", data_consistency,
+            "ratio", ">=", data_consistency, final=True,
         ),
         Criterion(
             "recovery_time",
@@ -199,20 +274,59 @@ CRITERIA: dict[str, Criterion] = {
             "The answered operations that were due within the declared duration, divided by that duration.",
             "1/s", ">=", throughput,
         ),
+        Criterion(
+            "memory_usage",
+            "The highest share of its own memory limit that a node which runs the system used, seen once a "
+            "second over the declared duration.",
+            "ratio", "<=", memory_usage, final=True,
+        ),
+        Criterion(
+            "gc_pressure",
+            "The highest share of time that a member of the system spent in garbage collection pauses (its "
+            "series `gc_pressure`), seen once a second over the declared duration.",
+            "ratio", "<=", gc_pressure, final=True,
+        ),
+        Criterion(
+            "linearizable-register",
+            "The keys whose history the checker `linearizable-register` does not accept; unknown while a key "
+            "is undecided and none failed.",
+            "keys", "<=", checked("linearizable-register"), final=True,
+        ),
     )
 }  # fmt: skip
 
 
 def evaluate(wanted: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
-    """Judge one criterion of the plan, ``{name, threshold, comparison}``, and return its record."""
+    """Judge one criterion of the plan, ``{name, threshold, comparison}``, and return its record.
+
+    One with a ``query`` is a PromQL expression; ``unit`` is then its own.
+    """
     name = str(wanted.get("name"))
+    if "query" in wanted:
+        return _record(wanted, str(wanted.get("unit") or ""), _promql(wanted, evidence))
     criterion = CRITERIA.get(name)
     if criterion is None:
         known = ", ".join(sorted(CRITERIA))
-        return _record(wanted, name, "", None, f"There is no criterion {name!r}; there are {known}.")
+        return _record(wanted, "", Measurement(None, f"There is no criterion {name!r}; there are {known}."))
     wanted = {**wanted, "comparison": wanted.get("comparison") or criterion.comparison}
-    measured = criterion.measure(evidence)
-    return _record(wanted, name, criterion.unit, measured.value, measured.reason)
+    found = criterion.measure(evidence)
+    if evidence.incomplete and criterion.final:
+        found = replace(found, doubt=found.doubt or f"{name} is not known to the end: {evidence.incomplete}")
+    elif evidence.incomplete:
+        found = Measurement(None, f"{name} is not known: {evidence.incomplete}")
+    return _record(wanted, criterion.unit, found)
+
+
+def _promql(wanted: Mapping[str, Any], evidence: Evidence) -> Measurement:
+    """Return the worst value that a criterion's own expression had over the declared duration."""
+    name = str(wanted.get("name"))
+    lines = (series_of_criterion(evidence.series, name) or {}).get("lines") or []
+    if not lines:
+        return Measurement(None, f"The expression of {name} gave no value{_why(evidence, name)}.")
+    measured = _worst(lines, str(wanted.get("comparison")) in ("<", "<="), name, evidence)
+    if evidence.incomplete and not measured.doubt:
+        return replace(measured, doubt=f"{name} is not known to the end: {evidence.incomplete}")
+    return measured
 
 
 def markdown_table() -> str:
@@ -225,9 +339,8 @@ def markdown_table() -> str:
     return "\n".join(rows)
 
 
-def _record(
-    wanted: Mapping[str, Any], name: str, unit: str, value: float | None, reason: str
-) -> dict[str, Any]:
+def _record(wanted: Mapping[str, Any], unit: str, found: Measurement) -> dict[str, Any]:
+    name, value, reason = str(wanted.get("name")), found.value, found.reason
     threshold, comparison = wanted.get("threshold"), wanted.get("comparison")
     compare = COMPARISONS.get(str(comparison))
     if value is None or not math.isfinite(value):
@@ -235,12 +348,14 @@ def _record(
     elif compare is None or not isinstance(threshold, (int, float)):
         verdict = "unknown"
         reason = f"Criterion {name} has no usable threshold: {comparison!r} {threshold!r}."
-    elif compare(value, float(threshold)):
-        verdict = "pass"
-    else:
+    elif not compare(value, float(threshold)):
         verdict = "fail"
-        shown = "" if unit == "ratio" else f" {unit}"
+        shown = "" if unit in ("", "ratio") else f" {unit}"
         reason = f"{name} is {value:.4g}{shown}; it must be {comparison} {threshold:g}{shown}."
+    elif found.doubt:
+        verdict, value, reason = "unknown", None, found.doubt
+    else:
+        verdict = "pass"
     return {
         "name": name, "threshold": threshold, "comparison": comparison, "actual": value,
         "unit": unit, "verdict": verdict, "reason": reason,

@@ -26,7 +26,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof impo
     fault_load_problems,
     load_figures,
     load_problems,
+    shortened,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measured import switched_off
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import (
     RunRecords,
     read_run,
@@ -53,6 +55,7 @@ class Results:
     criteria: list[Record]
     checks: list[Record]
     faults: list[Record]
+    recovery_s: float | None
     load: Record
     overhead_s: float | None
 
@@ -105,7 +108,18 @@ def decide(
     columns = to_columns(records.operations, plan)
     faults = [] if preflight else fault_results(plan, records.ledger, records.start_wall_ns)
     duration_s = number(plan.get("duration_s"), 0.0)
-    evidence = criteria.Evidence(columns, duration_s, failover_clients(plan), faults, checks)
+    evidence = criteria.Evidence(
+        columns,
+        duration_s,
+        failover_clients(plan),
+        faults,
+        checks,
+        series=records.metrics.get("series") or [],
+        metrics_problems=[str(problem) for problem in records.metrics.get("problems") or []],
+        system_nodes=list((plan.get("monitor") or {}).get("endpoints") or {}),
+        down=switched_off(plan, faults),
+        incomplete=shortened(plan, records.load),
+    )
     for fault in faults:
         fault["recovery_s"] = criteria.fault_recovery(evidence, fault).value
     judged = [criteria.evaluate(wanted, evidence) for wanted in plan.get("criteria") or []]
@@ -123,6 +137,7 @@ def decide(
         criteria=judged,
         checks=[_with_faults(check, faults) for check in checks],
         faults=faults,
+        recovery_s=criteria.recovery_time(evidence).value,
         load=load_figures(plan, columns, records.load),
         overhead_s=_overhead_s(run, plan),
     )

@@ -53,6 +53,18 @@ def load_problems(
     return problems
 
 
+def shortened(plan: Entry, load: Sequence[Entry]) -> str:
+    """Return why the record of the load does not reach to the declared end; empty when it does."""
+    own = {str(entry.get("generator")): entry for entry in load}
+    for part in plan.get("load") or []:
+        name = str(part.get("generator"))
+        if part.get("rate_per_s") and name not in own:
+            return f"generator {name} left no record of itself."
+        if part.get("rate_per_s") and own[name].get("finished") is not True:
+            return f"the load ended before the declared duration: generator {name} did not finish."
+    return ""
+
+
 def fault_load_problems(faults: Iterable[Entry], plan: Entry, columns: Columns) -> list[str]:
     """Return one sentence for each fault during which the generators sent nothing."""
     planned = {fault.get("id"): fault for fault in plan.get("faults") or []}

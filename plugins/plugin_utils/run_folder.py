@@ -82,7 +82,8 @@ def mark_step(folder: Path, name: str | None) -> None:
 def merge(folder: Path) -> None:
     """Put together what was collected from the hosts in `nodes/<host>/`, and remove the parts.
 
-    Writes history.jsonl.gz, load.json, ledger.jsonl, samples.jsonl and logs/<host>/.
+    Writes history.jsonl.gz, load.json, ledger.jsonl, samples.jsonl, logs/<host>/ and, where the run was
+    monitored, probes.jsonl and metrics.json.
     """
     parts = sorted(path for path in (folder / "nodes").glob("*") if path.is_dir())
     with gzip.open(folder / "history.jsonl.gz", "wb", compresslevel=6) as merged:
@@ -93,12 +94,23 @@ def merge(folder: Path) -> None:
     for name in ("ledger.jsonl", "samples.jsonl"):
         lines = [line for path in _files(parts, name) for line in _whole_lines(path)]
         write_text(folder / name, "".join(f"{line}\n" for line in sorted(lines, key=_time_of)))
+    _merge_monitoring(folder, parts)
     for part in parts:
         logs = folder / "logs" / part.name
         if (part / "logs").is_dir() and not logs.exists():
             logs.parent.mkdir(exist_ok=True)
             shutil.move(part / "logs", logs)
     shutil.rmtree(folder / "nodes", ignore_errors=True)
+
+
+def _merge_monitoring(folder: Path, parts: list[Path]) -> None:
+    """One observer monitors a run; a host that left nothing of it has nothing to put together."""
+    for path in _files(parts, "metrics.json"):
+        shutil.move(path, folder / path.name)
+    probes = _files(parts, "probes.jsonl")
+    if probes:
+        lines = [line for path in probes for line in _whole_lines(path)]
+        write_text(folder / "probes.jsonl", "".join(f"{line}\n" for line in sorted(lines, key=_time_of)))
 
 
 def _files(parts: Iterable[Path], pattern: str) -> list[Path]:

@@ -26,6 +26,8 @@ class RunRecords:
     load: list[Entry] = field(default_factory=list)
     ledger: list[Entry] = field(default_factory=list)
     samples: list[Entry] = field(default_factory=list)
+    metrics: Entry = field(default_factory=dict)
+    probes: list[Entry] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -47,6 +49,9 @@ def read_run(folder: Path) -> RunRecords:
         records.operations = _history(folder / "history.jsonl.gz", records.problems)
     records.ledger = _lines(folder / "ledger.jsonl", records.problems)
     records.samples = _lines(folder / "samples.jsonl", records.problems)
+    records.metrics = _metrics(folder / "metrics.json", records.problems)
+    if (folder / "probes.jsonl").exists():
+        records.probes = _lines(folder / "probes.jsonl", records.problems)
     return records
 
 
@@ -72,6 +77,29 @@ def _plan(folder: Path, problems: list[str]) -> Entry:
         broken.append("minimum_load")
     problems.extend(f"plan.json holds no usable {name!r}." for name in broken)
     return {name: value for name, value in plan.items() if name not in broken}
+
+
+def _metrics(path: Path, problems: list[str]) -> Entry:
+    """Return what Prometheus saw; nothing where it was not asked, and criteria that need it are unknown."""
+    found = _object(path, problems) if path.exists() else {}
+    if found and not _all_series(found.get("series")):
+        problems.append(f"{path.name} holds no usable 'series'.")
+        return {}
+    return found
+
+
+def _all_series(series: Any) -> bool:
+    return _all_objects(series) and all(
+        _all_objects(each.get("lines")) and all(_all_points(line.get("points")) for line in each["lines"])
+        for each in series
+    )
+
+
+def _all_points(points: Any) -> bool:
+    return isinstance(points, list) and all(
+        isinstance(point, list) and len(point) == 2 and all(isinstance(part, (int, float)) for part in point)
+        for point in points
+    )
 
 
 def _has_load(plan: Mapping[str, Any]) -> bool:

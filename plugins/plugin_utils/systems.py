@@ -13,6 +13,29 @@ from pydantic import BaseModel, ConfigDict, Field
 ROLES_DIR = Path(__file__).resolve().parents[2] / "roles"
 
 
+SeriesName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+
+
+class Series(BaseModel):
+    """One chart of a system: a PromQL expression, its title and its unit."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    title: str
+    unit: str = ""
+    query: str
+
+
+class Metrics(BaseModel):
+    """Where each node's member serves its metrics to Prometheus, and what is worth keeping of them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+    series: dict[SeriesName, Series] = {}
+
+
 class System(BaseModel):
     """What the testbed must know of a system to deploy and judge it (`roles/<system>/system.yml`)."""
 
@@ -27,6 +50,7 @@ class System(BaseModel):
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
     workloads: list[str]
     states: list[str] = []
+    metrics: Metrics | None = None
 
 
 def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:

@@ -19,6 +19,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
 from ansible_collections.foundation.testbed.plugins.module_utils.load.main import run_load
+from ansible_collections.foundation.testbed.plugins.module_utils.monitor.main import run_monitor
 
 
 def load(folder: str, generator: str) -> int:
@@ -26,6 +27,12 @@ def load(folder: str, generator: str) -> int:
     program = json.loads((Path(folder) / "program.json").read_text(encoding="utf-8"))
     wanted = next(part for part in program["load"] if part["generator"] == generator)
     return run_load(wanted, program["start_wall_ns"], folder, adapter=system.client_module(wanted["system"]))
+
+
+def monitor(folder: str) -> int:
+    """Monitor the run staged in `folder` until told to end."""
+    program = json.loads((Path(folder) / "program.json").read_text(encoding="utf-8"))
+    return run_monitor(folder, system.client_module(program["monitor"]["system"]))
 
 
 def revert(run: str, fault: str = "") -> None:
@@ -45,6 +52,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "run": runner.main,
     "resume": lambda folder: runner.main(folder, resumed=True),
     "load": load,
+    "monitor": monitor,
     "revert": revert,
     "recover": recover.recover,
     "heal": lambda: say(heal.heal()),

@@ -13,6 +13,10 @@ RUNS = STATE / "runs"
 UNDO = STATE / "undo"
 VOLATILE_UNDO = Path("/run/foundation-testbed/undo")
 
+# Ports of the testbed's own, beside which a host's own exporter and Prometheus can live.
+EXPORTER_PORT = 19100
+PROMETHEUS_PORT = 19090
+
 UNIT_PREFIX = "foundation-testbed-run-"
 
 

@@ -40,6 +40,8 @@ FLUSH_S = 10.0
 STOP_S = 15.0
 # Seconds for a load generator to end before it is killed; what lives on would hold up its unit.
 STOP_LOAD_S = 3.0
+# Seconds for the monitor to ask Prometheus for what it saw, once all else has ended.
+STOP_MONITOR_S = 12.0
 # Seconds that Python leaves one thread alone with the interpreter; the default, 5 ms, would blur every edge.
 SWITCH_INTERVAL_S = 0.0005
 
@@ -139,7 +141,7 @@ class Agent:
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, stop)
         stopping = asyncio.ensure_future(stop.wait())
         syncing = asyncio.ensure_future(self._sync_records())
-        everything = asyncio.gather(*work)
+        everything = asyncio.ensure_future(self._monitored(asyncio.gather(*work)))
         either: list[asyncio.Future[Any]] = [everything, stopping]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
@@ -180,24 +182,47 @@ class Agent:
                 with contextlib.suppress(OSError):
                     await asyncio.get_running_loop().run_in_executor(None, sync, path)
 
+    async def _monitored(self, work: asyncio.Future[Any]) -> None:
+        """Live through the plan with the monitor of this run, where it is this host's, beside it."""
+        if "monitor" not in self.program or self.resumed:
+            await work
+            return
+        monitor = await self._start("monitor")
+        try:
+            await work
+        finally:
+            await self._end(monitor, STOP_MONITOR_S)
+        if monitor.returncode != 0:
+            self.ledger.write("monitor", message=f"the monitor ended with status {monitor.returncode}")
+
     async def _generate(self, load: dict[str, Any]) -> None:
         """Run one load generator in a process of its own."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, str(AGENT), "load", str(self.folder), load["generator"]
-        )
+        process = await self._start("load", load["generator"])
         try:
             status = await process.wait()
         except asyncio.CancelledError:
-            process.terminate()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_LOAD_S)
-            if process.returncode is None:
-                process.kill()
+            await self._end(process, STOP_LOAD_S)
             raise
         if status != 0:
             self.ledger.write(
                 "error", message=f"load generator {load['generator']} ended with status {status}"
             )
+
+    async def _start(self, verb: str, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, str(AGENT), verb, str(self.folder), *arguments
+        )
+
+    @staticmethod
+    async def _end(process: asyncio.subprocess.Process, patience_s: float) -> None:
+        """Ask a process to end, and kill it where it does not."""
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(process.wait(), patience_s)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 def main(folder: str, resumed: bool = False) -> int:
