@@ -50,7 +50,7 @@ def _message(body: bytes) -> str:
 def query_problem(base_url: str, query: str) -> Optional[str]:
     """Return what is wrong with an expression; None when nothing is, or nobody is there to say so."""
     try:
-        kind = ask(base_url, "query", {"query": query, "timeout": f"{TIMEOUT_S}s"})["resultType"]
+        kind = ask(base_url, "query", {"query": query})["resultType"]
     except BadQuery as error:
         return str(error)
     except NotAnswered:

@@ -125,8 +125,10 @@ def test_the_observers_get_what_the_clients_need():
         {"testbed_id": "t", "node_count": 2, "subnet": "10.9.0.0/24", "applications": ["etcd"]}
     )
     observer, node, _ = expand(cluster, {"etcd": SYSTEMS["etcd"]})
-    assert observer["vars"]["testbed_packages"] == sorted(SYSTEMS["etcd"].observer_packages)
-    assert node["vars"]["testbed_packages"] == sorted(SYSTEMS["etcd"].packages)
+    assert observer["vars"]["testbed_packages"] == sorted(
+        ["prometheus", "prometheus-node-exporter", *SYSTEMS["etcd"].observer_packages]
+    )
+    assert node["vars"]["testbed_packages"] == sorted(["prometheus-node-exporter", *SYSTEMS["etcd"].packages])
 
 
 def test_a_role_with_a_system_file_is_a_system(tmp_path):

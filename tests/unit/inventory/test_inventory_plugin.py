@@ -83,7 +83,8 @@ def test_lab_nodes_are_the_options_of_the_container_modules():
     hostvars = {name: host.vars for name, host in inventory.hosts.items()}
     (node,) = FilterModule().filters()["lab_nodes"](["n2"], hostvars)
     assert node == {
-        "name": "n2", "address": "10.77.0.12", "packages": ["etcd-client", "etcd-server"],
+        "name": "n2", "address": "10.77.0.12",
+        "packages": ["etcd-client", "etcd-server", "prometheus-node-exporter"],
         "memory_bytes": 512 * 2**20, "cpus": 1.0, "pids": 512, "disk_bytes": 2**30,
     }  # fmt: skip
 

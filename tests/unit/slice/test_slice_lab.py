@@ -127,7 +127,7 @@ def test_the_agent_is_the_same_file_each_time_and_runs_alone(tmp_path):
     done = subprocess.run(
         [sys.executable, "-I", str(path), "nonsense"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2 and "allowed: run, resume, load, revert" in done.stderr
+    assert done.returncode == 2 and "allowed: run, resume, load, monitor, revert" in done.stderr
     names = zipfile.ZipFile(io.BytesIO(agent_archive())).namelist()
     assert "ansible_collections/foundation/testbed/roles/etcd/files/client.py" in names
     assert not any("/lab/" in name or "plugin_utils" in name for name in names)
