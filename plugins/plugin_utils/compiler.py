@@ -81,7 +81,8 @@ def node_programs(
             # Keys of a run are its own: a cluster that stands still holds those of the run before.
             "load": [{**part, "namespace": f"{run}/"} for part in plan["load"] if part["observer"] == name],
         }
-    programs[plan["observers"][0]["name"]]["monitor"] = plan["monitor"]
+    if "monitor" in plan:  # a plan of an older version has none
+        programs[plan["observers"][0]["name"]]["monitor"] = plan["monitor"]
     return programs
 
 

@@ -52,7 +52,7 @@ def query_problem(base_url: str, query: str) -> Optional[str]:
     try:
         kind = ask(base_url, "query", {"query": query})["resultType"]
     except BadQuery as error:
-        return str(error)
+        return str(error).split('invalid parameter "query": ')[-1]
     except NotAnswered:
         return None
     return None if kind in ("vector", "scalar") else f"it gives a {kind}; allowed: one number a series"
