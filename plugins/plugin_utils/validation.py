@@ -62,7 +62,8 @@ class Source:
         ends = [len(problem), *(match.start() for match in re.finditer(r": |[.\[]", problem))]
         found = (self.lines.get(problem[:end]) for end in sorted(ends, reverse=True))
         line = next((line for line in found if line is not None), self.lines.get(""))
-        return f"{self.name}: {problem}" if line is None else f"{self.name}:{line}: {problem}"
+        said = "".join(character if character.isprintable() else " " for character in problem)
+        return f"{self.name}: {said}" if line is None else f"{self.name}:{line}: {said}"
 
     def refused(self, problems: Iterable[str]) -> InputError:
         """Return the error that tells these problems."""
