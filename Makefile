@@ -53,7 +53,7 @@ lint: setup-dev ## ansible-lint (production), ruff, mypy
 docs: setup-dev ## Write the generated parts of docs/ anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker starts runs cycles faults link")
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes

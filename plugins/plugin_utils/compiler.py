@@ -53,8 +53,14 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
 
 
 def plan_text(plan: dict[str, Any]) -> str:
-    """The plan as it is written to `plan.json`."""
-    return json.dumps(plan, indent=1, sort_keys=True) + "\n"
+    """The plan as it is written to `plan.json`: a line for each key, and for each item of a list."""
+    return "{\n" + ",\n".join(f' "{key}": {_value_text(plan[key])}' for key in sorted(plan)) + "\n}\n"
+
+
+def _value_text(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, sort_keys=True)
+    return "[\n" + ",\n".join(f"  {json.dumps(item, sort_keys=True)}" for item in value) + "\n ]"
 
 
 def node_programs(
