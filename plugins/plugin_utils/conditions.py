@@ -164,19 +164,23 @@ class Condition(Strict):
     """One condition; what its kind is told is checked with it and then in `params`."""
 
     type: str
-    id: Annotated[str, BeforeValidator(fault_id), WithJsonSchema(schema_of(fault_id))] | None = None
-    at: Instant | None = None
-    after: str | None = None
-    for_: Annotated[Lease, Field(alias="for")]
-    end: Instant | None = None
+    id: Annotated[str, BeforeValidator(fault_id), WithJsonSchema(schema_of(fault_id))] | None = Field(
+        None, description="Name in the report; every id once."
+    )
+    at: Instant | None = Field(None, description="Begin, from the start instant; with after, from that end.")
+    after: str | None = Field(None, description="Begins when the condition of this id has ended.")
+    for_: Annotated[Lease, Field(alias="for", description="Length.")]
+    end: Instant | None = Field(None, description="No repetition lasts beyond this instant.")
     nodes: NodesField = None
-    affected_percentage: Percentage | None = None
-    when: StateCondition | None = None
-    within: Duration | None = None
-    until: StateCondition | None = None
+    affected_percentage: Percentage | None = Field(
+        None, description="Share of the nodes, drawn from the seed."
+    )
+    when: StateCondition | None = Field(None, description="Begins when a node's system comes to this state.")
+    within: Duration | None = Field(None, description="How long it waits for that state.")
+    until: StateCondition | None = Field(None, description="Ends when a node's system comes to this state.")
     every: Annotated[Every | None, PlainValidator(_every), WithJsonSchema(EVERY_SCHEMA)] = None
-    count: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_down: Annotated[int, Field(ge=0)] | None = None
+    count: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="How often it is repeated.")
+    max_down: Annotated[int, Field(ge=0)] | None = Field(None, description="Never more nodes down at once.")
 
     _params: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -23,35 +23,54 @@ def read_source(path: Path, name: str | None = None) -> tuple[Any, Source]:
     """Return the data of a YAML file and where each key of it stands; raises InputError."""
     called = name or str(path)
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
-        data = None if root is None else loader.construct_document(root)
-        lines = {} if root is None else _lines(root)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError([f"{called}: cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
         raise InputError([f"{called}: is not UTF-8 text"]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        said = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InputError([f"{called}{line}: is not valid YAML: {said}"]) from error
+    data, lines, repeated = _parsed(text, called)
+    if repeated:
+        raise InputError([f"{called}:{problem}" for problem in repeated])
+    return data, Source(called, lines)
+
+
+def _parsed(text: str, called: str) -> tuple[Any, dict[str, int], list[str]]:
+    """Return the data, the line of every key, and what is said twice."""
+    loader = None
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        data = None if root is None else loader.construct_document(root)
+        return data, {"": 1} if root is None else _lines(root), loader.repeated
+    except yaml.reader.ReaderError as error:
+        line, problem = text.count("\n", 0, error.position) + 1, f"{error.reason}: {chr(error.character)!r}"
+        raise InputError([f"{called}:{line}: is not valid YAML: {problem}"]) from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = 1 if mark is None else mark.line + 1
+        raise InputError([f"{called}:{line}: is not valid YAML: {error.problem or error.context}"]) from error
     except Exception as error:
         # The library lets through whatever a value's own constructor raises: a 31st of February, !!int x.
         said = " ".join(str(error).split()) or "no more is known"
         problem = f"holds a value that cannot be read: {type(error).__name__}: {said}"
-        raise InputError([f"{called}: {problem}"]) from error
-    if loader.repeated:
-        raise InputError([f"{called}:{problem}" for problem in loader.repeated])
-    return data, Source(called, lines)
+        raise InputError([f"{called}:{loader.value_line if loader else 1}: {problem}"]) from error
 
 
 class _Loader(yaml.SafeLoader):
-    """The library's safe loader, which also notes every key that a mapping holds more than once."""
+    """The library's safe loader, which also notes every key that a mapping holds more than once.
+
+    `value_line` is that of the value which is being made.
+    """
 
     def __init__(self, text: str):
         super().__init__(text)
         self.repeated: list[str] = []
+        self.value_line = 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Remember where the value stands, for what its constructor may raise."""
+        self.value_line = node.start_mark.line + 1
+        return super().construct_object(node, deep)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Look at the keys as they stand in the file, before any merge (`<<`) is resolved."""

@@ -36,7 +36,7 @@ def cluster() -> ClusterView:
         "bench",
         nodes,
         {"observer1": "10.0.1.1"},
-        dict.fromkeys(nodes, ["etcd"]),
+        {name: ["etcd"] for name in nodes},
         {"etcd": ["register"]},
         units={"etcd": ["etcd.service"]},
         states={"etcd": ["leader"]},
@@ -60,6 +60,7 @@ def main() -> None:
             cpu_s.append(time.process_time() - before_s)
     print(
         f"compile {NODES} nodes, {EVENTS} events: median {statistics.median(took_s):.2f} s, "
-        f"longest {max(took_s):.2f} s, {statistics.median(cpu_s):.2f} s of processor time, plan of {size / 2**20:.1f} MiB",
+        f"longest {max(took_s):.2f} s, {statistics.median(cpu_s):.2f} s of processor time, "
+        f"plan of {size / 2**20:.1f} MiB",
         flush=True,
     )
