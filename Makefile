@@ -50,10 +50,11 @@ lint: setup-dev ## ansible-lint (production), ruff, mypy
 	MYPYPATH=.collections mypy
 	ansible-lint --offline
 
-docs: setup-dev ## Write the generated parts of docs/ anew
+docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.scenario_schema
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker starts runs cycles faults link")
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes

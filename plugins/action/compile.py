@@ -23,8 +23,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import queries_of
-from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import overview
+from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import overview, timeline
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 
@@ -40,10 +41,10 @@ class ActionModule(ActionBase):
         try:
             cluster = cluster_view(task_vars)
             path = find_scenario(options["scenario"])
-            plan = compile_plan(path.stem, load_scenario(path), cluster)
+            plan, text = plan_of(path, cluster)
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
-        Display().display(overview(plan))
+        Display().display(timeline(plan) if self._task.check_mode else overview(plan))
         result.update(
             plan=plan,
             systems=cluster.systems,
@@ -56,19 +57,28 @@ class ActionModule(ActionBase):
             return result
         folder = run_folder.create(
             Path(options["runs_dir"]),
-            path,
-            plan_text(plan),
+            path.with_name("scenario.yml") if path.suffix == ".json" else path,
+            text,
             {
-                "scenario": path.stem,
+                "scenario": plan["scenario"]["name"],
                 "seed": plan["seed"],
                 "began_wall_ns": began_wall_ns,
                 "command": command_to_repeat(options["scenario"], task_vars),
                 "provider": task_vars["hostvars"][next(iter(cluster.nodes))]["testbed_provider"],
                 "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
             },
+            plan["scenario"]["name"],
         )
         run_folder.mark_step(folder, "preflight")
         return {**result, "run": folder.name, "folder": str(folder)}
+
+
+def plan_of(path: Path, cluster) -> tuple[dict, str]:
+    """Return the plan of a scenario file, or a saved plan, with its text; raises InputError."""
+    if path.suffix == ".json":
+        return load_plan(path, cluster)
+    plan = compile_plan(path.stem, load_scenario(path), cluster)
+    return plan, plan_text(plan)
 
 
 def command_to_repeat(scenario: str, task_vars) -> str:

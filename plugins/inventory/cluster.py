@@ -112,8 +112,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import 
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitoring_vars
+from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems, read_system
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -129,7 +130,7 @@ class InventoryModule(BaseInventoryPlugin):
     def parse(self, inventory, loader, path, cache=True):
         super().parse(inventory, loader, path, cache)
         try:
-            cluster = parse_cluster(read_yaml(Path(path)), path, set(known_systems()))
+            cluster = parse_cluster(*read_source(Path(path)), set(known_systems()))
             systems = {name: read_system(name) for name in cluster.system_names()}
             hosts = expand(cluster, systems)
         except InputError as error:

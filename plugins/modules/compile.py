@@ -19,14 +19,17 @@ version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 attributes:
   check_mode:
-    description: Compiles and shows the plan, and makes no folder.
+    description: Compiles the plan, shows it as a timeline with a small chart, and makes no folder.
     support: full
   diff_mode:
     description: There is nothing to compare.
     support: none
 options:
   scenario:
-    description: Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
+    description:
+      - Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
+      - The path of a C(.json) file is a saved plan, such as C(runs/latest/plan.json). It runs again as it is,
+        on the cluster that it was compiled for.
     type: str
     required: true
   runs_dir:
@@ -41,6 +44,11 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Take the plan of an earlier run again
+  foundation.testbed.compile:
+    scenario: runs/latest/plan.json
+    runs_dir: "{{ playbook_dir }}/runs"
+
 - name: Check the scenario against the cluster and compile the plan
   foundation.testbed.compile:
     scenario: etcd_majority_partition

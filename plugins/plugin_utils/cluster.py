@@ -15,7 +15,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Source, parse_model
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STATE_DIR = "/var/lib/foundation-testbed"
@@ -219,7 +219,7 @@ DEFAULT_LIMITS = ResourceLimits.model_validate({"memory": "512M", "cpus": 1.0, "
 DEFAULT_OBSERVER_LIMITS = ResourceLimits.model_validate({"memory": "1G"}).over(DEFAULT_LIMITS)
 
 
-def parse_cluster(data: object, source: str, known_applications: set[str]) -> Cluster:
+def parse_cluster(data: object, source: str | Source, known_applications: set[str]) -> Cluster:
     """Check a description; raises InputError with one line for each mistake."""
     cluster = parse_model(Cluster, data, source)
     problems = _unknown_applications("applications", cluster.applications, known_applications)
@@ -228,9 +228,9 @@ def parse_cluster(data: object, source: str, known_applications: set[str]) -> Cl
             f"nodes[{i}].applications", node.applications or [], known_applications
         )
         problems += _foreign_overrides(f"nodes[{i}].config_overrides", node, cluster)
-    problems = [f"{source}: {problem}" for problem in problems]
     if problems:
-        raise InputError(problems)
+        where = source if isinstance(source, Source) else Source(source)
+        raise where.refused(problems)
     return cluster
 
 

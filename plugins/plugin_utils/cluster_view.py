@@ -38,10 +38,18 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         states={system: description.states for system, description in descriptions.items()},
         data_paths={system: description.data_paths for system, description in descriptions.items()},
         series={system: system_series(description) for system, description in descriptions.items()},
+        options={system: description.options for system, description in descriptions.items()},
         provider={name: str(hostvars[name]["testbed_provider"]) for name in nodes},
+        groups=_groups(groups, nodes),
         management=[str(first["testbed_gateway"])],
         max_down=int(first["testbed_partition_tolerance"]),
     )
+
+
+def _groups(groups: Mapping[str, list[str]], nodes: list[str]) -> dict[str, list[str]]:
+    """Return the inventory's groups that hold nodes, each with its nodes."""
+    found = {name: [node for node in nodes if node in members] for name, members in groups.items()}
+    return {name: members for name, members in sorted(found.items()) if members}
 
 
 def loose_view(task_vars: Mapping[str, Any]) -> ClusterView:

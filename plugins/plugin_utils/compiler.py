@@ -11,23 +11,21 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
-from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
-from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import compile_faults, sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import compile_faults
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitor_program
-from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
-    ClientGroup,
-    Scenario,
-    threshold,
-)
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
+from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import HEALTHY, planned_criterion
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import word
+from ansible_collections.foundation.testbed.plugins.plugin_utils.workload import ClientGroup
 
 
 def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> dict[str, Any]:
     """Return the plan (docs/records.md); raises InputError, a line for each thing the cluster cannot give."""
     faults, wrong = compile_faults(scenario, cluster)
-    problems = [f"{scenario_id}.yml: {problem}" for problem in [*_misfits(scenario, cluster), *wrong]]
+    problems = [*_misfits(scenario, cluster), *wrong]
     if problems:
-        raise InputError(problems)
+        raise scenario.source(scenario_id).refused(problems)
     plan = {
         "format": 1,
         "scenario": {
@@ -35,6 +33,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
             "title": scenario.name,
             "description": scenario.description,
             "system": scenario.system,
+            "options": scenario.options,
         },
         "seed": scenario.seed,
         "duration_s": scenario.duration,
@@ -43,10 +42,10 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
         "faults": faults,
         "load": _load(scenario, cluster),
-        "criteria": [
-            {"name": name, "threshold": threshold(name, given), "comparison": CRITERIA[name].comparison}
-            for name, given in scenario.success_criteria.items()
-        ],
+        "criteria": [planned_criterion(name, given) for name, given in scenario.success_criteria.items()],
+        "steady_state": [state.planned() for state in scenario.steady_state],
+        "recovery_wait_s": scenario.recovery_wait,
+        "abort_conditions": [condition.planned() for condition in scenario.abort_conditions],
         "minimum_load": {
             "operations": scenario.workload.minimum_operations,
             "rate_share": scenario.workload.minimum_rate_share,
@@ -56,8 +55,14 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
 
 
 def plan_text(plan: dict[str, Any]) -> str:
-    """The plan as it is written to `plan.json`."""
-    return json.dumps(plan, indent=1, sort_keys=True) + "\n"
+    """The plan as it is written to `plan.json`: a line for each key, and for each item of a list."""
+    return "{\n" + ",\n".join(f' "{key}": {_value_text(plan[key])}' for key in sorted(plan)) + "\n}\n"
+
+
+def _value_text(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, sort_keys=True)
+    return "[\n" + ",\n".join(f"  {json.dumps(item, sort_keys=True)}" for item in value) + "\n ]"
 
 
 def node_programs(
@@ -112,6 +117,13 @@ def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
         yield f"system: {not_allowed(scenario.system, cluster.workloads)}"
     elif scenario.workload.type not in cluster.workloads[scenario.system]:
         yield f"workload.type: {not_allowed(scenario.workload.type, cluster.workloads[scenario.system])}"
+    for name in scenario.options:
+        if name not in (known := cluster.options.get(scenario.system, {})):
+            yield f"options.{word(name)}: unknown option of {scenario.system}; {not_allowed(name, known)}"
+    states = [HEALTHY, *cluster.states.get(scenario.system, ())]
+    for i, steady in enumerate(scenario.steady_state):
+        if steady.state is not None and steady.state not in states:
+            yield f"steady_state[{i}].state: {not_allowed(steady.state, states)}"
     runs_system = _running(scenario.system, cluster)
     for i, group in enumerate(scenario.workload.clients):
         if group.to not in ("each", "any") and group.to not in runs_system:

@@ -8,70 +8,59 @@ What all kinds of fault share is the model here; what one kind may be told, its 
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import (
-    ClusterView,
     Fault,
     fault_class,
     fault_id,
     fault_kinds,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
-    many,
-    name,
     not_allowed,
     parse_duration,
-    parse_lease,
-    percentage,
     read_parameters,
+    schema_of,
     shown,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fields import (
+    Duration,
+    Figure,
+    Instant,
+    Lease,
+    Percentage,
+    Strict,
+    said_of,
+    scalar,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.selection import NodesField, Selection
 from ansible_collections.foundation.testbed.plugins.plugin_utils.specification import SPECIFICATION, required
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import as_duration, word
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
+    Mistakes,
+    as_duration,
+    joined,
+    problems_of,
+    word,
+)
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainValidator,
+    PrivateAttr,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 FaultClass = type[Fault]
 
 
-def _instant(value: object) -> float:
-    return 0.0 if value == "0s" else parse_duration(value)
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Lease = Annotated[float, BeforeValidator(parse_lease)]
-Instant = Annotated[float, BeforeValidator(_instant)]
-Percentage = Annotated[float, BeforeValidator(percentage)]
-
-
-class Strict(BaseModel):
-    """A model that knows its keys."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _figure(value: Any) -> Any:
-    """Return a number as it is; raises ValueError."""
-    try:
-        if value is None or (not isinstance(value, (bool, str)) and math.isfinite(value)):
-            return value
-    except (TypeError, OverflowError):
-        pass
-    raise ValueError(f"given {shown(value)}; allowed: a number")
-
-
-def _answer(value: Any) -> Any:
-    """Return what a system may say of a state: a text, a number, true or false; raises ValueError."""
-    if isinstance(value, (str, bool)):
-        return value
-    try:
-        return _figure(value)
-    except ValueError:
-        raise ValueError(f"given {shown(value)}; allowed: a text, a number, true or false") from None
+def answer(value: Any) -> Any:
+    """Return what a system may say of a state, or None; raises ValueError."""
+    return None if value is None else scalar(value)
 
 
 def _true(value: Any) -> Any:
@@ -80,17 +69,21 @@ def _true(value: Any) -> Any:
     raise ValueError(f"given {shown(value)}; allowed: true")
 
 
-Figure = Annotated[float | int | None, PlainValidator(_figure)]
+Answer = Annotated[
+    bool | int | float | str | None,
+    PlainValidator(answer),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
 
 
 class StateCondition(Strict):
     """A state of a node's own system: `state` and one of `is`, `above`, `below`, `changed`."""
 
     state: str
-    is_: Annotated[bool | int | float | str | None, PlainValidator(_answer), Field(alias="is")] = None
+    is_: Annotated[Answer, Field(alias="is")] = None
     above: Figure = None
     below: Figure = None
-    changed: Annotated[Literal[True] | None, PlainValidator(_true)] = None
+    changed: Annotated[Literal[True] | None, PlainValidator(_true), WithJsonSchema({"const": True})] = None
 
     @model_validator(mode="after")
     def _one(self) -> StateCondition:
@@ -103,45 +96,58 @@ class StateCondition(Strict):
 
 
 @dataclass(frozen=True)
-class Selection:
-    """Nodes drawn from the seed: so many, or a share of them."""
+class Every:
+    """Repetitions: so far apart, each beginning up to `jitter` earlier or later."""
 
-    random: int | None = None
-    percentage: float | None = None
-
-
-NODE_WORDS = ("all", "leader", "followers")
+    interval: float
+    jitter: float = 0.0
 
 
-def _nodes(value: object) -> str | list[str] | Selection | None:
-    if value is None or (isinstance(value, str) and value in NODE_WORDS):
-        return value
-    if isinstance(value, (str, list)):
-        found: list[str] = many(name)(value)
-        return found
-    if isinstance(value, Mapping):
-        return _selection(value)
-    raise ValueError(
-        f"given {shown(value)}; allowed: {', '.join(NODE_WORDS)}, a list of names, {{random: N}} or "
-        "{percentage: P}"
-    )
+def _every(value: object) -> Every | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else Every(parse_duration(value))
+    if not isinstance(value, Mapping):
+        raise ValueError(f"given {shown(value)}; allowed: a duration, or a mapping of interval, jitter")
+    keys = ("interval", "jitter")
+    problems = [f"{word(key)}: unknown key; {not_allowed(key, keys)}" for key in value if key not in keys]
+    found = {}
+    for key in keys:
+        try:
+            if key in value:
+                found[key] = parse_duration(value[key])
+        except ValueError as error:
+            problems.append(f"{key}: {error}")
+    if "interval" not in value:
+        problems.append("interval: is required but missing")
+    if not problems and "jitter" in found and found["jitter"] >= found["interval"] / 2:
+        half = as_duration(found["interval"] / 2)
+        problems.append(
+            f"jitter: given {shown(value['jitter'])}; allowed: less than half of interval, {half}"
+        )
+    if problems:
+        raise Mistakes(problems)
+    return Every(**found)
 
 
-def _selection(value: Mapping[Any, Any]) -> Selection:
-    if len(value) != 1 or (key := next(iter(value))) not in ("random", "percentage"):
-        raise ValueError(f"given {shown(value)}; allowed: one of random, percentage")
-    try:
-        if key == "random":
-            return Selection(random=_how_many(value[key]))
-        return Selection(percentage=percentage(value[key]))
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+EVERY_SCHEMA = {
+    "description": "Time between the begins of repetitions; with jitter, each is earlier or later by chance.",
+    "anyOf": [
+        schema_of(parse_duration),
+        {
+            "type": "object",
+            "required": ["interval"],
+            "additionalProperties": False,
+            "properties": dict.fromkeys(("interval", "jitter"), schema_of(parse_duration)),
+        },
+    ],
+}
 
 
-def _how_many(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"given {shown(value)}; allowed: a whole number from 1")
-    return value
+@dataclass(frozen=True)
+class Broken:
+    """Stands for a condition of which another part has found out what is wrong."""
+
+    problems: tuple[str, ...]
 
 
 def _no_kind(given: object) -> str:
@@ -154,67 +160,56 @@ def _no_kind(given: object) -> str:
     return not_allowed(given, fault_kinds())
 
 
-class Condition(BaseModel):
-    """One condition; keys beside these belong to its kind and are in `params` once it is checked."""
-
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+class Condition(Strict):
+    """One condition; what its kind is told is checked with it and then in `params`."""
 
     type: str
-    id: Annotated[str, BeforeValidator(fault_id)] | None = None
-    at: Instant
-    for_: Annotated[Lease, Field(alias="for")]
-    end: Instant | None = None
-    nodes: Annotated[str | list[str] | Selection | None, PlainValidator(_nodes)] = None
-    affected_percentage: Percentage | None = None
-    when: StateCondition | None = None
-    within: Duration | None = None
-    until: StateCondition | None = None
-    every: Duration | None = None
-    count: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_down: Annotated[int, Field(ge=0)] | None = None
+    id: Annotated[str, BeforeValidator(fault_id), WithJsonSchema(schema_of(fault_id))] | None = Field(
+        None, description="Name in the report; every id once."
+    )
+    at: Instant | None = Field(None, description="Begin, from the start instant; with after, from that end.")
+    after: str | None = Field(None, description="Begins when the condition of this id has ended.")
+    for_: Annotated[Lease, Field(alias="for", description="Length.")]
+    end: Instant | None = Field(None, description="No repetition lasts beyond this instant.")
+    nodes: NodesField = None
+    affected_percentage: Percentage | None = Field(
+        None, description="Share of the nodes, drawn from the seed."
+    )
+    when: StateCondition | None = Field(None, description="Begins when a node's system comes to this state.")
+    within: Duration | None = Field(None, description="How long it waits for that state.")
+    until: StateCondition | None = Field(None, description="Ends when a node's system comes to this state.")
+    every: Annotated[Every | None, PlainValidator(_every), WithJsonSchema(EVERY_SCHEMA)] = None
+    count: Annotated[int, Field(ge=1, le=100)] | None = Field(None, description="How often it is repeated.")
+    max_down: Annotated[int, Field(ge=0)] | None = Field(None, description="Never more nodes down at once.")
 
-    @model_validator(mode="before")
+    _params: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _known_words(cls, data: Any) -> Any:
+    def _all_told(cls, data: Any, handler: ModelWrapValidatorHandler[Condition]) -> Condition:
+        """Check everything about a condition, and tell all of its mistakes at once."""
+        if isinstance(data, Broken):
+            raise Mistakes(data.problems)
         if not isinstance(data, Mapping):
-            return data
+            return handler(data)
         if data.get("type") not in fault_kinds():
             raise ValueError(f"type: {_no_kind(data.get('type'))}")
-        shared = [field.alias or name for name, field in cls.model_fields.items()]
-        allowed = [*shared, *fault_class(data["type"]).parameters]
-        for key in data:
-            if key not in allowed:
-                raise ValueError(f"{word(key)}: unknown key; {not_allowed(key, allowed)}")
-        return data
-
-    @model_validator(mode="after")
-    def _sound(self) -> Condition:
-        for problem in self._problems():
-            raise ValueError(problem)
-        return self
-
-    def _problems(self) -> list[str]:
-        problems = []
-        if (self.when is None) != (self.within is None):
-            problems.append("within: belongs to when; allowed: both, or neither")
-        if (self.every is None) != (self.count is None):
-            problems.append("count: belongs to every; allowed: both, or neither")
-        if self.end is not None and self.when is not None:
-            problems.append(
-                "end: given beside when; allowed: one of them, as only a node knows when it began"
-            )
-        if self.affected_percentage is not None and self.nodes is not None:
-            problems.append("affected_percentage: given beside nodes; allowed: one of them")
-        params, wrong = read_parameters(self.kind.parameters, self.model_extra or {})
-        problems += wrong
-        if not wrong:
-            problems += self.kind.problems(params)
-            named_by = self.kind.names_nodes(params)
-            chosen = [key for key in ("nodes", "affected_percentage") if getattr(self, key) is not None]
-            problems += [
-                f"{key}: given beside {named_by}; allowed: one of them" for key in chosen if named_by
-            ]
-        return problems
+        kind, shared = fault_class(data["type"]), shared_keys()
+        allowed = [*shared, *kind.parameters]
+        problems = [
+            f"{word(key)}: unknown key; {not_allowed(key, allowed)}" for key in data if key not in allowed
+        ]
+        found = None
+        try:
+            found = handler({key: value for key, value in data.items() if key in shared})
+        except ValidationError as error:
+            problems += problems_of(cls, error)
+        params, wrong = _read(kind, {key: value for key, value in data.items() if key in kind.parameters})
+        problems += [*wrong, *_clashes(data, kind, None if wrong else params)]
+        if problems or found is None:
+            raise Mistakes(problems)
+        found._params = params
+        return found
 
     @property
     def kind(self) -> FaultClass:
@@ -224,57 +219,45 @@ class Condition(BaseModel):
     @property
     def params(self) -> dict[str, Any]:
         """What the kind is told, parsed, with its defaults."""
-        return read_parameters(self.kind.parameters, self.model_extra or {})[0]
-
-    def schedule_problems(self, duration_s: float) -> Iterator[str]:
-        """Say what is wrong with its times in a scenario that lasts so many seconds."""
-        if self.kind.whole_seconds and self.when is None:
-            times = {"at": self.at, "for": self.for_, "every": self.every, "end": self.end}
-            for key, value in times.items():
-                if value is not None and value != int(value):
-                    given = as_duration(value)
-                    yield f"{key}: given {given}; allowed: whole seconds (as the kernel compares)"
-        limit = "the duration" if self.end is None else "end"
-        limit_s = duration_s if self.end is None else self.end
-        starts = [start_s for start_s, _end_s in self.spans_s]
-        latest_s = max(end_s for _start_s, end_s in self.spans_s)
-        if self.at >= limit_s:
-            yield f"at: given {as_duration(self.at)}; allowed: before {limit}, {as_duration(limit_s)}"
-        elif starts[-1] >= limit_s:
-            yield (
-                f"every: given a begin at {as_duration(starts[-1])}; allowed: before {limit}, "
-                + as_duration(limit_s)
-            )
-        elif latest_s > duration_s:
-            yield (
-                f"given an end at {as_duration(latest_s)}; allowed: at most the duration, "
-                f"{as_duration(duration_s)}"
-            )
+        return self._params
 
     @property
-    def spans_s(self) -> list[tuple[float, float]]:
-        """Begin and latest end of each repetition, seconds from the start instant."""
-        starts = [self.at + repeat * (self.every or 0.0) for repeat in range(self.count or 1)]
-        last_s = math.inf if self.end is None else self.end
-        return [(start_s, min(start_s + (self.within or 0.0) + self.for_, last_s)) for start_s in starts]
+    def at_s(self) -> float:
+        """Seconds after the start instant, or after what it follows."""
+        return self.at or 0.0
 
-    def chosen(self, cluster: ClusterView, draw: random.Random) -> list[str]:
-        """Return the nodes that it is about, in the inventory's order; raises ValueError."""
-        everyone = list(cluster.nodes)
-        nodes = self.nodes
+    @property
+    def targets(self) -> str | list[str] | Selection | None:
+        """Whom it is done to."""
         if self.affected_percentage is not None:
-            nodes = Selection(percentage=self.affected_percentage)
-        if isinstance(nodes, list):
-            for node in nodes:
-                if node not in cluster.nodes:
-                    raise ValueError(f"nodes: {not_allowed(node, cluster.nodes)}")
-                if nodes.count(node) > 1:
-                    raise ValueError(f"nodes: given {node!r} {nodes.count(node)} times; allowed: each once")
-            return [node for node in everyone if node in nodes]
-        if isinstance(nodes, Selection):
-            wanted = nodes.random or max(1, round(len(everyone) * (nodes.percentage or 0) / 100))
-            if wanted > len(everyone):
-                raise ValueError(f"nodes.random: given {wanted}; allowed: at most {len(everyone)} nodes")
-            drawn = draw.sample(everyone, wanted)
-            return [node for node in everyone if node in drawn]
-        return everyone
+            return Selection(percentage=self.affected_percentage)
+        return self.nodes
+
+
+def shared_keys() -> list[str]:
+    """Return the keys that conditions of all kinds know."""
+    return [field.alias or name for name, field in Condition.model_fields.items()]
+
+
+def _read(kind: FaultClass, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    params, wrong = read_parameters(kind.parameters, given)
+    return params, [joined("", problem) for problem in wrong] or list(kind.problems(params))
+
+
+def _clashes(data: Mapping[str, Any], kind: FaultClass, params: Mapping[str, Any] | None) -> Iterator[str]:
+    """Say which keys do not go together, or need each other; `params` where they are right."""
+    said = set(said_of(data, data))
+    if not said & {"at", "after"}:
+        yield "at: is required but missing; allowed: at, or after"
+    if ("when" in said) != ("within" in said):
+        yield "within: belongs to when; allowed: both, or neither"
+    if ("every" in said) != ("count" in said):
+        yield "count: belongs to every; allowed: both, or neither"
+    if {"end", "when"} <= said:
+        yield "end: given beside when; allowed: one of them, as only a node knows when it began"
+    if {"affected_percentage", "nodes"} <= said:
+        yield "affected_percentage: given beside nodes; allowed: one of them"
+    named_by = None if params is None else kind.names_nodes(params)
+    for key in ("nodes", "affected_percentage"):
+        if named_by and key in said:
+            yield f"{key}: given beside {named_by}; allowed: one of them"

@@ -30,11 +30,13 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import loose_view
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions import Condition
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
-from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import at_most, sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import at_most
+from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
     joined,
     parse_model,
+    told,
 )
 
 SHARED = ("testbed_id", "state", "for", "id", "seed")
@@ -106,7 +108,7 @@ def own_program(
         if condition.kind.takes_down(condition.params):
             at_most(cluster.max_down if said.max_down is None else said.max_down, programs, "hosts")
     except ValueError as error:
-        raise InputError([f"{source}: {joined('', str(error))}"]) from None
+        raise InputError([f"{source}: {joined('', problem)}" for problem in told(error)]) from None
     return condition, programs.get(host)
 
 

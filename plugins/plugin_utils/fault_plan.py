@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions import Condition, StateCondition
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import joined
+from ansible_collections.foundation.testbed.plugins.plugin_utils.schedule import Span, own_id, spans
+from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.selection import choose
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import joined, told
 
 Entry = dict[str, Any]
 # Seconds after its end in which a node that was down still boots, and counts as down.
@@ -25,12 +28,12 @@ def compile_faults(scenario: Scenario, cluster: ClusterView) -> tuple[list[Entry
     faults: list[Entry] = []
     problems: list[str] = []
     first: dict[str, int] = {}
-    for i, condition in enumerate(scenario.conditions):
+    for i, times in enumerate(spans(scenario.conditions, scenario.seed)):
         try:
-            found = _repeated(i + 1, condition, scenario, cluster, faults)
+            found = _repeated(i, times, scenario, cluster, faults)
             _once(i, found, first)
         except ValueError as error:
-            problems.append(joined(f"conditions[{i}]", str(error)))
+            problems += [joined(f"conditions[{i}]", problem) for problem in told(error)]
         else:
             faults += found
     return faults, problems
@@ -47,19 +50,15 @@ def _once(number: int, found: Sequence[Entry], first: dict[str, int]) -> None:
             )
 
 
-def sub_seed(seed: int, purpose: str) -> int:
-    """Return a seed of its own for each purpose, so that one more draw here moves nothing there."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:6], "big")
-
-
 def _repeated(
-    number: int, condition: Condition, scenario: Scenario, cluster: ClusterView, earlier: Sequence[Entry]
+    place: int, times: Sequence[Span], scenario: Scenario, cluster: ClusterView, earlier: Sequence[Entry]
 ) -> list[Entry]:
     """Return one fault for each repetition of a condition; raises ValueError."""
-    own_id = condition.id or f"{condition.type}-{number}"
+    condition = scenario.conditions[place]
+    name = own_id(place, condition)
     found: list[Entry] = []
-    for repeat, span_s in enumerate(condition.spans_s, 1):
-        fault_id = own_id if condition.count is None else f"{own_id}-{repeat}"
+    for repeat, span_s in enumerate(times, 1):
+        fault_id = name if condition.count is None else f"{name}-{repeat}"
         draw = random.Random(sub_seed(scenario.seed, f"fault/{fault_id}"))
         beside = _down_between([*earlier, *found], span_s[0], span_s[1] + BOOT_S)
         found.append(_fault(fault_id, span_s, condition, scenario.system, cluster, draw, beside))
@@ -68,7 +67,7 @@ def _repeated(
 
 def _fault(
     fault_id: str,
-    span_s: tuple[float, float],
+    span_s: Span,
     condition: Condition,
     system: str,
     cluster: ClusterView,
@@ -137,8 +136,8 @@ def _chosen(
         return [name for name in cluster.nodes if system in cluster.systems.get(name, ())]
     if down and not isinstance(condition.nodes, list):
         up = {name: address for name, address in cluster.nodes.items() if name not in down}
-        return condition.chosen(ClusterView(**{**vars(cluster), "nodes": up}), draw)
-    return condition.chosen(cluster, draw)
+        return choose(condition.targets, replace(cluster, nodes=up), draw)
+    return choose(condition.targets, cluster, draw)
 
 
 def _taken(condition: Condition, chosen: Sequence[str]) -> Sequence[str]:

@@ -20,7 +20,7 @@ def progress_line(plan: Mapping[str, Any], now_s: float, generators: Sequence[Ma
 def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
     """Say which faults are active now, or wait for a state, and how long they last."""
     active = [
-        f"{fault['id']} ({_detail(fault)}), {_how_long(fault, now_s)}"
+        f"{fault['id']} ({detail(fault)}), {_how_long(fault, now_s)}"
         for fault in faults
         if fault["start_s"] <= now_s < fault["end_s"]
     ]
@@ -49,13 +49,7 @@ def state_words(condition: Mapping[str, Any]) -> str:
     return f"{state} {key} {said}"
 
 
-def _on_state(fault: Mapping[str, Any]) -> str:
-    """Say which states begin and end a fault within its times."""
-    words = {"when": "on", "until": "until"}
-    return "".join(f" {word} {state_words(fault[key])}" for key, word in words.items() if key in fault)
-
-
-def _detail(fault: Mapping[str, Any]) -> str:
+def detail(fault: Mapping[str, Any]) -> str:
     """Say a fault in a few words: its kind, what it was told, and on which nodes."""
     groups = fault["params"].get("groups")
     if groups:
@@ -93,22 +87,3 @@ def _load(generators: Sequence[Mapping[str, Any]]) -> str:
     sent = sum(part["sent"] for part in generators)
     final = ", reading every key once more" if any(part["phase"] == "final" for part in generators) else ""
     return f"{rate:.0f} operations/s, {sent} sent, {unanswered} without an answer{final}"
-
-
-def overview(plan: Mapping[str, Any]) -> str:
-    """Describe the plan in a few lines, before it runs."""
-    lines = [
-        f"scenario  {plan['scenario']['title']} ({plan['scenario']['name']}), seed {plan['seed']}, "
-        f"{plan['duration_s']:.0f} s on {len(plan['nodes'])} nodes of {plan['testbed_id']}"
-    ]
-    for part in plan["load"]:
-        lines.append(
-            f"load      {part['rate_per_s']:g} operations/s from {part['observer']}, {part['workload']} on "
-            f"{part['system']}, clients: {', '.join(c['name'] for c in part['clients'])}"
-        )
-    for fault in plan["faults"]:
-        until = f"{fault['start_s']} s to {fault['end_s']} s"
-        lines.append(f"fault     {fault['id']}: {until}{_on_state(fault)}, {_detail(fault)}")
-    for item in plan["criteria"]:
-        lines.append(f"criterion {item['name']} {item['comparison']} {item['threshold']:g}")
-    return "\n".join(lines)

@@ -26,10 +26,16 @@ def run_name(scenario: str, now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{scenario}"
 
 
-def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any]) -> Path:
-    """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it."""
-    folder = _free_folder(runs_dir, run_name(scenario_file.stem, datetime.now(UTC)))
-    shutil.copyfile(scenario_file, folder / "scenario.yml")
+def create(
+    runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any], name: str | None = None
+) -> Path:
+    """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it.
+
+    A run of a saved plan has a scenario file only where there was one beside the plan, and a name of its own.
+    """
+    folder = _free_folder(runs_dir, run_name(name or scenario_file.stem, datetime.now(UTC)))
+    if scenario_file.is_file():
+        shutil.copyfile(scenario_file, folder / "scenario.yml")
     write_text(folder / "plan.json", plan_text)
     write_json(folder / "run.json", {"run": folder.name, **about, "steps": []})
     fresh = runs_dir / f".latest.{folder.name}"

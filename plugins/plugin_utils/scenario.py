@@ -4,129 +4,70 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     not_allowed,
     parse_duration,
-    shown,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions import (
-    Condition,
+from ansible_collections.foundation.testbed.plugins.plugin_utils.conditions import Broken, Condition
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fields import (
     Duration,
+    Instant,
+    Scalar,
     Strict,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
+from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import (
+    AbortCondition,
+    Criteria,
+    SteadyState,
+    criteria_problems,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.schedule import schedule_problems
+from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
 from ansible_collections.foundation.testbed.plugins.plugin_utils.specification import translated
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
-    joined,
+    Mistakes,
+    Source,
     parse_model,
-    read_yaml,
+    told,
 )
-from pydantic import BeforeValidator, Field, model_validator
+from ansible_collections.foundation.testbed.plugins.plugin_utils.workload import Workload
+from pydantic import Field, PrivateAttr, model_validator
 
 SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
-
-
-def _criterion(value: object) -> float | str:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError(f"given {shown(value)}; allowed: a number, or a duration such as 15s")
-    if isinstance(value, str):
-        return value
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"given {shown(value)}; allowed: a finite number, or a duration such as 15s")
-    return number
-
-
-def _plain(value: object) -> object:
-    """Options go into plan.json as they are: nothing but what JSON can hold."""
-    try:
-        json.dumps(value, allow_nan=False, sort_keys=True)
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError(
-            f"given {shown(value)}; allowed: text, finite number, true, false, null, list or mapping of them"
-        ) from None
-    return value
-
-
-Threshold = Annotated[float | str, BeforeValidator(_criterion)]
-
-
-class Mix(Strict):
-    """Shares of the kinds of operation; they need not add up to one."""
-
-    read: Annotated[float, Field(ge=0)] = 0.5
-    write: Annotated[float, Field(ge=0)] = 0.3
-    cas: Annotated[float, Field(ge=0)] = 0.2
-
-    @model_validator(mode="after")
-    def _something(self) -> Mix:
-        if self.read + self.write + self.cas <= 0:
-            raise ValueError("given shares that are all 0; allowed: at least one above 0")
-        return self
-
-
-class ClientGroup(Strict):
-    """Clients that talk to one node (`to: n1`), to each its own (`to: each`), or to any (`to: any`)."""
-
-    to: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    options: dict[str, Annotated[Any, BeforeValidator(_plain)]] = Field(default={})
-
-
-class Workload(Strict):
-    """The load: an open loop at a given rate."""
-
-    type: Literal["register"] = "register"
-    rate: Annotated[float, Field(ge=0, le=20000)]
-    keys: Annotated[int, Field(ge=1, le=10000)] = 10
-    operations_per_key: Annotated[int, Field(ge=10, le=100000)] = 200
-    operation_timeout: Duration = 1.0
-    max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
-    mix: Mix = Mix()
-    clients: Annotated[list[ClientGroup], Field(min_length=1)] = Field(
-        default=[ClientGroup(to="each", weight=1.0), ClientGroup(to="any", weight=5.0)]
-    )
-    final_read_timeout: Duration = 30.0
-    minimum_operations: Annotated[int, Field(ge=1)] = 100
-    minimum_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.9
-
-    @model_validator(mode="after")
-    def _apart(self) -> Workload:
-        targets = [group.to for group in self.clients]
-        for to in targets:
-            if targets.count(to) > 1:
-                raise ValueError(
-                    f"clients: given {to!r} {targets.count(to)} times; allowed: every target once"
-                )
-        if "each" in targets and set(targets) - {"each", "any"}:
-            raise ValueError(
-                f"clients: given 'each' beside {min(set(targets) - {'each', 'any'})!r}; "
-                "allowed: 'each', or single nodes"
-            )
-        return self
+# What conditions are checked against while the duration itself is wrong.
+_SOME_DURATION_S = 3600.0
 
 
 class Scenario(Strict):
     """One scenario file."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
-    description: str = ""
-    system: str
-    seed: Annotated[int, Field(ge=0)] = 1
-    duration: Duration
-    workload: Workload
-    conditions: list[Condition] = Field(default=[])
-    success_criteria: Annotated[dict[str, Threshold], Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=100, description="Title in the report.")]
+    description: Annotated[str, Field(description="Shown in the report.")] = ""
+    system: Annotated[str, Field(description="A system that some node of the cluster runs.")]
+    options: Annotated[
+        dict[str, Scalar], Field(description="Options of the system, by name; the run deploys it with them.")
+    ] = Field(default={})
+    seed: Annotated[int, Field(ge=0, description="All that is random is drawn from it.")] = 1
+    duration: Annotated[Duration, Field(description="Length of the load, from the start instant.")]
+    workload: Annotated[Workload, Field(description="The load.")]
+    conditions: Annotated[list[Condition], Field(description="What is broken.")] = Field(default=[])
+    steady_state: Annotated[
+        list[SteadyState], Field(description="How the system has to be before the run, and again after it.")
+    ] = Field(default=[])
+    recovery_wait: Annotated[
+        Instant, Field(description="How long after the end one waits for the steady state to be back.")
+    ] = 30.0
+    abort_conditions: Annotated[
+        list[AbortCondition], Field(description="What ends the run early, with every fault taken back.")
+    ] = Field(default=[])
+    success_criteria: Criteria
+
+    _source: Source | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -136,56 +77,45 @@ class Scenario(Strict):
         try:
             duration_s = parse_duration(data.get("duration"))
         except ValueError:  # said by the key itself
-            return data
-        conditions = []
-        for i, entry in enumerate(data["conditions"]):
-            try:
-                conditions.append(translated(entry, duration_s))
-            except ValueError as error:
-                raise ValueError(f"conditions[{i}].{error}") from None
-        return {**data, "conditions": conditions}
+            duration_s = _SOME_DURATION_S
+        return {**data, "conditions": [_translated(entry, duration_s) for entry in data["conditions"]]}
 
     @model_validator(mode="after")
-    def _within_duration(self) -> Scenario:
-        for i, condition in enumerate(self.conditions):
-            for problem in condition.schedule_problems(self.duration):
-                raise ValueError(joined(f"conditions[{i}]", problem))
-        for name in self.success_criteria:
-            if name not in CRITERIA:
-                raise ValueError(f"success_criteria: {not_allowed(name, CRITERIA)}")
+    def _sound(self) -> Scenario:
+        problems = [
+            *schedule_problems(self.conditions, self.duration),
+            *criteria_problems(self.success_criteria),
+        ]
+        if problems:
+            raise Mistakes(problems)
         return self
 
+    def source(self, scenario_id: str) -> Source:
+        """Return the file that it was read from, for the words of errors."""
+        return self._source or Source(f"{scenario_id}.yml")
 
-def threshold(name: str, given: float | str) -> float:
-    """Return a criterion's threshold in its own unit; a text is a duration. Raises ValueError."""
-    if not isinstance(given, str):
-        return float(given)
-    unit = CRITERIA[name].unit
-    if unit not in ("s", "ms"):
-        raise ValueError(f"success_criteria.{name}: given {given!r}; allowed: a number ({unit})")
+
+def _translated(entry: Any, duration_s: float) -> Any:
     try:
-        return parse_duration(given) * (1000.0 if unit == "ms" else 1.0)
+        return translated(entry, duration_s)
     except ValueError as error:
-        raise ValueError(f"success_criteria.{name}: {error}") from None
+        return Broken(tuple(told(error)))
 
 
 def find_scenario(name: str, folder: Path = SCENARIOS_DIR) -> Path:
     """Return the file of a scenario given by name or by path; raises InputError with the names there are."""
     path = Path(name)
-    if path.suffix in (".yml", ".yaml") and path.is_file():
+    if path.suffix in (".yml", ".yaml", ".json") and path.is_file():
         return path.resolve()
     known = {file.stem: file for file in sorted(folder.glob("*.yml"))}
     if name not in known:
-        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml file"])
+        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml or plan.json file"])
     return known[name]
 
 
 def load_scenario(path: Path) -> Scenario:
     """Read and check a scenario file; raises InputError with one line for each mistake."""
-    scenario = parse_model(Scenario, read_yaml(path), path.name)
-    try:
-        for name, given in scenario.success_criteria.items():
-            threshold(name, given)
-    except ValueError as error:
-        raise InputError([f"{path.name}: {error}"]) from None
+    data, source = read_source(path, path.name)
+    scenario = parse_model(Scenario, data, source)
+    scenario._source = source
     return scenario

@@ -26,7 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
     whole,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import as_duration, word
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Mistakes, as_duration, word
 
 # The time left to recover: so many seconds or this share of the scenario, whichever is more; at most half.
 SETTLE_S, SETTLE_SHARE = 10.0, 0.2
@@ -148,12 +148,13 @@ def translated(entry: Any, duration_s: float) -> Any:
     parameters, translate = SPECIFICATION[said]
     if not isinstance(given, Mapping):
         raise ValueError(f"{said}: given {shown(given)}; allowed: a mapping with {', '.join(parameters)}")
-    for key in given:
-        if key not in parameters:
-            raise ValueError(f"{said}.{word(key)}: unknown key; {not_allowed(key, parameters)}")
-    params, problems = read_parameters(parameters, given)
-    for problem in problems or _problems(said, given, params, duration_s):
-        raise ValueError(f"{said}.{problem}")
+    unknown = [
+        f"{word(key)}: unknown key; {not_allowed(key, parameters)}" for key in given if key not in parameters
+    ]
+    params, wrong = read_parameters(parameters, {key: given[key] for key in given if key in parameters})
+    problems = [*unknown, *(wrong or _problems(said, given, params, duration_s))]
+    if problems:
+        raise Mistakes([f"{said}.{problem}" for problem in problems])
     shared = {key: params[key] for key in ("id", "affected_percentage") if key in params}
     return {**shared, **_times(params, duration_s), **translate(params)}
 

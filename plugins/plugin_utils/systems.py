@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import parse_model, read_yaml
+from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import parse_model
 from pydantic import BaseModel, ConfigDict, Field
 
 ROLES_DIR = Path(__file__).resolve().parents[2] / "roles"
@@ -51,6 +52,7 @@ class System(BaseModel):
     workloads: list[str]
     states: list[str] = []
     metrics: Metrics | None = None
+    options: dict[str, str] = {}
 
 
 def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:
@@ -61,4 +63,4 @@ def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:
 def read_system(name: str, roles_dir: Path = ROLES_DIR) -> System:
     """Return a system's description; raises InputError when it is wrong, KeyError when there is none."""
     path = known_systems(roles_dir)[name] / "system.yml"
-    return parse_model(System, read_yaml(path), str(path))
+    return parse_model(System, *read_source(path))

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed, shown
 from pydantic import BaseModel, ValidationError
 
@@ -38,83 +37,74 @@ class InputError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-def read_yaml(path: Path) -> Any:
-    """Parsed YAML of a file; raises InputError naming the file and, where known, the line."""
-    try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        data = loader.get_single_data()
-    except OSError as error:
-        raise InputError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise InputError([f"{path}: is not UTF-8 text"]) from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError([f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}"]) from error
-    except Exception as error:
-        # The library lets through whatever a value's own constructor raises: a 31st of February, !!int x.
-        kind = type(error).__name__
-        raise InputError([f"{path}: holds a value that cannot be read: {kind}: {_line(error)}"]) from error
-    if loader.repeated:
-        raise InputError([f"{path}:{problem}" for problem in loader.repeated])
-    return data
+class Mistakes(ValueError):
+    """Several things wrong with one value; `problems` holds one line for each, its key first."""
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = list(problems)
+        super().__init__("; ".join(self.problems))
 
 
-class _Loader(yaml.SafeLoader):
-    """The library's safe loader, which also notes every key that a mapping holds more than once."""
-
-    def __init__(self, text: str):
-        super().__init__(text)
-        self.repeated: list[str] = []
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Look at the keys as they stand in the file, before any merge (`<<`) is resolved."""
-        mapping = super().compose_mapping_node(anchor)
-        first: dict[tuple[str, str], yaml.ScalarNode] = {}
-        for key in (key for key, _value in mapping.value if isinstance(key, yaml.ScalarNode)):
-            before = first.setdefault((key.tag, key.value), key)
-            if before is not key:
-                self.repeated.append(
-                    f"{key.start_mark.line + 1}: {word(key.value)}: given again, "
-                    f"first in line {before.start_mark.line + 1}; allowed: every key once"
-                )
-        return mapping
+def told(error: ValueError) -> list[str]:
+    """Return what an error says is wrong, one line for each."""
+    return error.problems if isinstance(error, Mistakes) else [str(error)]
 
 
-def parse_model(model: type[Model], data: object, source: str) -> Model:
+@dataclass(frozen=True)
+class Source:
+    """Where input comes from: its name, and the line of every key in it as far as known, by its text."""
+
+    name: str
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def located(self, problem: str) -> str:
+        """Put the name, and the line of the key or of what it would belong to, before a problem."""
+        ends = [len(problem), *(match.start() for match in re.finditer(r": |[.\[]", problem))]
+        found = (self.lines.get(problem[:end]) for end in sorted(ends, reverse=True))
+        line = next((line for line in found if line is not None), self.lines.get(""))
+        said = "".join(character if character.isprintable() else " " for character in problem)
+        return f"{self.name}: {said}" if line is None else f"{self.name}:{line}: {said}"
+
+    def refused(self, problems: Iterable[str]) -> InputError:
+        """Return the error that tells these problems."""
+        return InputError([self.located(problem) for problem in problems])
+
+
+def parse_model(model: type[Model], data: object, source: str | Source) -> Model:
     """Validate plain data against a model; raises InputError with one line for each mistake."""
+    where = source if isinstance(source, Source) else Source(source)
     if not isinstance(data, Mapping):
-        raise InputError([f"{source}: given {shown(data)}; allowed: a mapping with {_field_names(model)}"])
+        raise where.refused([f"given {shown(data)}; allowed: a mapping with {_field_names(model)}"])
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InputError([_problem(source, model, detail) for detail in error.errors()]) from error
+        raise where.refused(problems_of(model, error)) from error
 
 
-def _problem(source: str, model: type[BaseModel], detail: Any) -> str:
-    key = _key(detail["loc"])
-    prefix = f"{source}: {key}: " if key else f"{source}: "
-    given, context = detail["input"], detail.get("ctx", {})
-    kind = detail["type"]
-    if kind == "value_error":
-        return f"{source}: {joined(key, str(context['error']))}"
+def problems_of(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """Return what the library found wrong in the user's words, one line for each mistake."""
+    return [problem for detail in error.errors() for problem in _problems(model, detail)]
+
+
+def _problems(model: type[BaseModel], detail: Any) -> list[str]:
+    if detail["type"] == "value_error":
+        key = key_text(detail["loc"])
+        return [joined(key, problem) for problem in told(detail["ctx"]["error"])]
+    return [joined(key_text(detail["loc"]), _said(model, detail))]
+
+
+def _said(model: type[BaseModel], detail: Any) -> str:
+    given, context, kind = detail["input"], detail.get("ctx", {}), detail["type"]
     if kind == "extra_forbidden":
-        return f"{prefix}unknown key; {not_allowed(detail['loc'][-1], _siblings(model, detail['loc']))}"
+        return f"unknown key; {not_allowed(detail['loc'][-1], _siblings(model, detail['loc']))}"
     if kind == "missing":
-        return f"{prefix}is required but missing"
+        return "is required but missing"
     if kind in ("literal_error", "enum"):
-        return prefix + not_allowed(given, re.findall(r"'([^']*)'", context.get("expected", "")))
-    if kind == "union_tag_invalid":
-        words = re.findall(r"'([^']*)'", context.get("expected_tags", ""))
-        return (
-            prefix
-            + f"unknown {context['discriminator'].strip(chr(39))}; "
-            + not_allowed(context["tag"], words)
-        )
+        return not_allowed(given, re.findall(r"'([^']*)'", context.get("expected", "")))
     if kind in _ALLOWED:
-        return f"{prefix}given {shown(given)}; allowed: {_ALLOWED[kind]}"
+        return f"given {shown(given)}; allowed: {_ALLOWED[kind]}"
     allowed = detail["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{prefix}given {shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
+    return f"given {shown(given)}; allowed: {allowed[0].lower()}{allowed[1:]}"
 
 
 def joined(key: str, message: str) -> str:
@@ -125,11 +115,8 @@ def joined(key: str, message: str) -> str:
     return f"{key}: {message}" if key else message
 
 
-def _line(words: object) -> str:
-    return " ".join(str(words).split()) or "no more is known"
-
-
-def _key(loc: tuple[int | str, ...]) -> str:
+def key_text(loc: tuple[Any, ...]) -> str:
+    """Return the path of a key as it is written in errors, such as workload.clients[0].to."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{word(part)}" for part in loc)
     return text.removesuffix(".[key]").removeprefix(".")
 
@@ -156,10 +143,7 @@ def _siblings(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
         if current is None or isinstance(part, int):
             continue
         by_name = {field.alias or name: field for name, field in current.model_fields.items()}
-        if part in by_name:
-            current = _inner_model(by_name[part].annotation)
-        else:  # the tag of a discriminated union stands in the location: it names no field
-            continue
+        current = _inner_model(by_name[part].annotation) if part in by_name else None
     if current is None:
         return []
     return [field.alias or name for name, field in current.model_fields.items()]

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.foundation.testbed.tests.bench import checker, faults, lab, link
+from ansible_collections.foundation.testbed.tests.bench import checker, compile, faults, lab, link
 
 PARTS = {
     "checker": checker.main,
+    "compile": compile.main,
     "starts": lab.starts,
     "runs": lab.runs,
     "cycles": lab.cycles,

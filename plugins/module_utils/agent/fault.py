@@ -25,8 +25,8 @@ class ClusterView:
     """What a plan must know of a cluster; addresses by name, in the inventory's order.
 
     `management` are addresses from which the controller reaches the nodes: no fault may cut them.
-    `units`, `states`, `data_paths` and `series` are those of each system's own description; `provider` is by
-    node.
+    `units`, `states`, `data_paths`, `series` and `options` are those of each system's own description;
+    `provider` is by node; `groups` are the inventory's, with their nodes.
     """
 
     testbed_id: str
@@ -38,7 +38,9 @@ class ClusterView:
     states: Mapping[str, Sequence[str]] = field(default_factory=dict)
     data_paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     series: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     provider: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     management: Sequence[str] = ()
     max_down: int = 0
 

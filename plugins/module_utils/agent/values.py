@@ -11,12 +11,14 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 _DURATION_UNITS_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 _SIZE_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 _RATE_UNITS = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+DURATION_PATTERN = r"\s*[0-9]+(\.[0-9]+)?\s*(ms|s|min|h)\s*"
+_NUMBER_TEXT = r"^\s*[+-]?[0-9._]+([eE][+-]?[0-9]+)?\s*$"
 # No run lasts a year and no machine has an exbibyte: what is beyond is a slip, and would overflow later on.
 MAX_DURATION_S = 365 * 24 * 3600.0
 MAX_SIZE = float(2**60)
@@ -24,6 +26,28 @@ MAX_SIZE = float(2**60)
 MAX_LEASE_S = 6 * 3600.0
 
 Parser = Callable[[Any], Any]
+Schema = dict[str, Any]
+Described = TypeVar("Described", bound=Parser)
+
+
+def described(schema: Schema) -> Callable[[Described], Described]:
+    """Return a decorator that notes, as JSON Schema, what a parser allows; editors go by it."""
+
+    def note(parse: Described) -> Described:
+        parse.__dict__["schema"] = schema
+        return parse
+
+    return note
+
+
+def schema_of(parse: Parser) -> Schema:
+    """Return what a parser allows as JSON Schema; anything, where it does not say."""
+    return dict(getattr(parse, "schema", {}))
+
+
+def _like(*suffixes: str) -> Schema:
+    """Return the schema of a text that is a positive number and one of these units."""
+    return {"type": "string", "pattern": rf"^\s*[0-9]+(\.[0-9]+)?\s*({'|'.join(suffixes)})\s*$"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +81,7 @@ def not_allowed(given: object, allowed: Iterable[str]) -> str:
     return f"given {shown(given)}; allowed: {', '.join(words) or 'nothing'}{closest(given, words)}"
 
 
+@described({"type": "string", "pattern": f"^{DURATION_PATTERN}$", "examples": ["500ms", "15s", "2 min"]})
 def parse_duration(text: object) -> float:
     """Seconds of a text such as '500ms', '15s', '2 min'."""
     allowed = "a positive number with a unit, such as 15s (units: ms, s, min, h), at most a year"
@@ -91,6 +116,7 @@ def parse_speed(value: object) -> float:
     return speed
 
 
+@described({"type": "string", "pattern": f"^{DURATION_PATTERN}$"})
 def parse_lease(text: object) -> float:
     """Seconds of a duration that a fault may last."""
     seconds = parse_duration(text)
@@ -99,6 +125,7 @@ def parse_lease(text: object) -> float:
     return seconds
 
 
+@described({**_like(*_SIZE_UNITS), "examples": ["512M"]})
 def parse_size(text: object) -> int:
     """Bytes of a text such as '512M' or '2G'."""
     allowed = "a positive number with a unit, such as 512M (units: K, M, G), at most 2^60 bytes"
@@ -119,6 +146,7 @@ def parse_bytes(value: object) -> int:
         ) from None
 
 
+@described({**_like(*_RATE_UNITS), "examples": ["10mbit"]})
 def parse_rate(text: object) -> float:
     """Bits per second of a text such as '512kbit' or '10mbit'."""
     allowed = "a positive number with a unit, such as 10mbit (units: kbit, mbit, gbit)"
@@ -147,6 +175,7 @@ def _number(value: object) -> Optional[float]:
 def number(low: float, high: float) -> Parser:
     """Return a parser of numbers from `low` to `high`."""
 
+    @described({"type": ["number", "string"], "minimum": low, "maximum": high, "pattern": _NUMBER_TEXT})
     def parse(value: object) -> float:
         found = _number(value)
         if found is None or not low <= found <= high:
@@ -159,6 +188,10 @@ def number(low: float, high: float) -> Parser:
 def whole(low: int, high: int) -> Parser:
     """Return a parser of whole numbers from `low` to `high`."""
 
+    @described({
+        "type": ["number", "string"], "multipleOf": 1, "minimum": low, "maximum": high,
+        "pattern": _NUMBER_TEXT,
+    })  # fmt: skip
     def parse(value: object) -> int:
         found = _number(value)
         if found is None or found != int(found) or not low <= found <= high:
@@ -168,6 +201,7 @@ def whole(low: int, high: int) -> Parser:
     return parse
 
 
+@described({"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": 100, "pattern": _NUMBER_TEXT})
 def percentage(value: object) -> float:
     """Return a share above 0, up to 100."""
     found = _number(value)
@@ -179,6 +213,7 @@ def percentage(value: object) -> float:
 def choice(*words: str) -> Parser:
     """Return a parser that allows these words."""
 
+    @described({"enum": list(words)})
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in words:
             raise ValueError(not_allowed(value, words))
@@ -190,6 +225,7 @@ def choice(*words: str) -> Parser:
 def text(pattern: str, allowed: str) -> Parser:
     """Return a parser of texts that match a pattern as a whole; `allowed` says it in words."""
 
+    @described({"type": "string", "pattern": f"^({pattern})$", "description": allowed})
     def parse(value: object) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
             raise ValueError(f"given {shown(value)}; allowed: {allowed}")
@@ -198,6 +234,7 @@ def text(pattern: str, allowed: str) -> Parser:
     return parse
 
 
+@described({"type": ["boolean", "string"]})
 def flag(value: object) -> bool:
     """Return true or false, also from the words."""
     words = {"true": True, "yes": True, "false": False, "no": False}
@@ -210,6 +247,9 @@ def flag(value: object) -> bool:
 def many(one: Parser) -> Parser:
     """Return a parser of lists, none empty and nothing twice; a text is split at its commas."""
 
+    @described({"anyOf": [
+        {"type": "array", "items": schema_of(one), "minItems": 1, "uniqueItems": True}, {"type": "string"},
+    ]})  # fmt: skip
     def parse(value: object) -> list[Any]:
         parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         if not isinstance(parts, list) or not parts:

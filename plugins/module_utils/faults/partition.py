@@ -11,6 +11,7 @@ alone end it.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import re
@@ -412,6 +413,7 @@ def _ipv4(peer: str, known: Mapping[str, str]) -> str:
         raise ValueError(f"peers: {not_allowed(peer, known)}; or an IPv4 address") from None
 
 
+@functools.lru_cache(maxsize=1024)
 def _beyond_reach(address: str) -> str:
     """Return why no single peer has such an address, empty where one may."""
     try:

@@ -147,9 +147,9 @@ def test_a_wrong_system_file_is_named(tmp_path):
         read_system("kv", tmp_path)
     except InputError as error:
         assert sorted(error.problems) == [
-            f"{path}: ports.client: given 0; allowed: greater than or equal to 1",
-            f"{path}: units: given 'kv.service'; allowed: a list",
-            f"{path}: workloads: is required but missing",
+            f"{path}:1: workloads: is required but missing",
+            f"{path}:2: units: given 'kv.service'; allowed: a list",
+            f"{path}:3: ports.client: given 0; allowed: greater than or equal to 1",
         ]
     else:
         raise AssertionError("it was taken")

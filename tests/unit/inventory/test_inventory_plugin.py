@@ -42,8 +42,8 @@ def test_a_mistake_ends_ansible_with_bad_input(tmp_path, capsys):
         read(path)
     words = capsys.readouterr().err
     assert caught.value.code == 12
-    assert f"{path}: topology: given 'net'; allowed: custom, mesh, ring, star" in words
-    assert f"{path}: node_count: given 1; allowed: greater than or equal to 2" in words
+    assert f"{path}:7: topology: given 'net'; allowed: custom, mesh, ring, star" in words
+    assert f"{path}:6: node_count: given 1; allowed: greater than or equal to 2" in words
     assert "Traceback" not in words
 
 

@@ -20,9 +20,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import (
     active_faults,
-    overview,
     progress_line,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import overview
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 from ansible_collections.foundation.testbed.tests.support.synthetic_run import Shape, write_run
 from hypothesis import given

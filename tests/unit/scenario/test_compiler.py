@@ -17,8 +17,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
     node_programs,
     plan_text,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import sub_seed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -30,6 +30,7 @@ NODES = {f"n{i}": f"10.0.0.{i}" for i in range(1, 11)}
 CLUSTER = ClusterView(
     "t", NODES, {"o1": "10.0.1.1"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
     states={"etcd": ["leader", "lag"]}, max_down=3,
+    groups={"rack1": ["n1", "n2", "n3", "n4"], "rack2": ["n5", "n6", "n7", "n8", "n9", "n10"]},
 )  # fmt: skip
 
 
@@ -209,11 +210,11 @@ def wrong(*entries, **more):
         (slow(nodes={"random": 0}), "conditions[0].nodes.random: given 0; allowed: a whole number from 1"),
         (slow(nodes={"random": True}), "conditions[0].nodes.random: given True; allowed: a whole number"),
         (slow(nodes={"percentage": "x"}), "conditions[0].nodes.percentage: given 'x'; allowed: a percentage"),
-        (slow(nodes=3), ".nodes: given 3; allowed: all, leader, followers, a list of names, {rand"),
+        (slow(nodes=3), ".nodes: given 3; allowed: all, leader, followers, a list of names, or a map"),
         (slow(nodes=[3]), "conditions[0].nodes: given 3; allowed: a name of letters"),
         (slow(nodes={"random": 1, "percentage": 3}), "allowed: one of random, percentage"),
-        (slow(nodes={"share": 1}), ".nodes: given {'share': 1}; allowed: one of random, percentage"),
-        (slow(nodes={}), "conditions[0].nodes: given {}; allowed: one of random, percentage"),
+        (slow(nodes={"share": 1}), ".nodes.share: unknown key; given 'share'; allowed: group, percentage"),
+        (slow(nodes={}), "conditions[0].nodes: given {}; allowed: group, role, random, percentage"),
         (slow(nodes=[]), "conditions[0].nodes: given []; allowed: a list of at least one"),
         (slow(until={"state": "lag", "above": "high"}), "until.above: given 'high'; allowed: a number"),
         (slow(until={"state": "lag", "below": 10**5000}), "until.below: given a int too large to show;"),
@@ -223,10 +224,18 @@ def wrong(*entries, **more):
         (slow(until="lag"), "conditions[0].until: given 'lag'; allowed: a mapping"),
         (slow(id="A b"), "conditions[0].id: given 'A b'; allowed: a lower-case letter, then at most 20"),
         (slow(id=5), "conditions[0].id: given 5; allowed: a lower-case letter"),
-        (
-            {"type": "link", "at": "5s", "for_": "5s", "delay": "5ms"},
-            "conditions[0].for_: unknown key; given 'for_'; allowed: affected_percentage",
-        ),
+        (slow(nodes={"group": "rack3"}), ".nodes.group: given 'rack3'; allowed: rack1, rack2 (did you mean"),
+        (slow(nodes={"group": "rack1", "random": 5}), ".nodes.random: given 5; allowed: at most 4 nodes"),
+        (slow(nodes={"role": "ectd"}), ".nodes.role: given 'ectd'; allowed: etcd (did you mean 'etcd'?)"),
+        (slow(nodes={"role": "etcd", "group": "rack1"}), "allowed: one of group, role"),
+        (slow(every={"interval": "10s", "jitter": "5s"}, count=2), ".every.jitter: given '5s'; allowed"),
+        (slow(every={"jitter": "5s"}, count=2), ".every.interval: is required but missing"),
+        (slow(every={"interval": "9s", "jiter": "5s"}, count=2), "every.jiter: unknown key; given 'jiter'"),
+        (slow(every=10, count=2), ".every: given 10; allowed: a duration, or a mapping of interval, jitter"),
+        (slow(at="45s", every={"interval": "5s", "jitter": "1s"}, count=2), ": given an end at 61s;"),
+        (slow(after="b"), "conditions[0].after: given 'b'; allowed: nothing"),
+        (slow(id="a", after="a"), ".after: given 'a', a after a; allowed: no circle"),
+        ({"type": "link", "for": "5s", "delay": "5ms"}, ".at: is required but missing; allowed: at"),
         (slow(for_="5s"), "(did you mean 'for'?)"),
     ],
 )  # fmt: skip
@@ -406,3 +415,74 @@ def test_faults_of_a_plan_have_names_of_their_own(said):
 @given(st.integers(0, 2**48), st.text(max_size=5), st.text(max_size=5))
 def test_one_more_draw_here_moves_nothing_there(seed, one, other):
     assert (fault_plan.sub_seed(seed, one) == fault_plan.sub_seed(seed, other)) == (one == other)
+
+
+def test_all_mistakes_of_a_condition_are_told_at_once():
+    with pytest.raises(InputError) as caught:
+        faults(slow(at="5", delya="5ms", loss=0, count=2, nodes=[]), {"network_latency": {"mn": 1, "max": 0}})
+    told = "\n".join(caught.value.problems)
+    for words in (
+        "conditions[0].at: given '5'", "conditions[0].delya: unknown key", "conditions[0].loss: given 0",
+        "conditions[0].count: belongs to every", "conditions[0].nodes: given []",
+        "conditions[1].network_latency.mn: unknown key", "conditions[1].network_latency.max: given 0",
+        "conditions[1].network_latency.min: is required",
+    ):  # fmt: skip
+        assert words in told
+    assert len(caught.value.problems) == 8
+
+
+@given(st.integers(0, 2**40))
+def test_nodes_are_those_of_a_group_or_a_role_or_drawn_from_them(seed):
+    rack1 = CLUSTER.groups["rack1"]
+    assert faults(slow(nodes={"group": "rack1"}))[0]["targets"] == rack1
+    assert faults(slow(nodes={"role": "etcd"}))[0]["targets"] == list(NODES)
+    for share in ({"random": 2}, {"percentage": 50}):
+        (fault,) = faults(slow(nodes={"group": "rack1", **share}), seed=seed)
+        assert len(fault["targets"]) == 2 and set(fault["targets"]) <= set(rack1)
+
+
+@given(st.integers(0, 2**40))
+def test_repetitions_begin_a_little_earlier_or_later_by_the_seed(seed):
+    """Whole seconds where the kernel needs them; in order; never before the start."""
+    every = {"interval": "10s", "jitter": "4s"}
+    repeated = {"at": "2s", "for": "3s", "every": every, "count": 4}
+    cut = {"type": "partition", "groups": {"a": ["n1"], "b": ["n2"]}}
+    for entry in (slow(**repeated), {**cut, **repeated}):
+        found = faults(entry, seed=seed)
+        starts = [fault["start_s"] for fault in found]
+        assert starts == sorted(starts) and starts[0] >= 0
+        assert all(abs(start_s - 2 - 10 * i) <= 4 for i, start_s in enumerate(starts))
+        assert all(fault["end_s"] - fault["start_s"] == pytest.approx(3) for fault in found)
+        assert faults(entry, seed=seed) == found
+        if entry["type"] == "partition":
+            assert all(isinstance(start_s, int) for start_s in starts)
+
+
+def test_one_condition_may_follow_another_wherever_it_stands():
+    found = faults(
+        slow(id="c", after="b", at="500ms"),
+        slow(id="a", every="12s", count=2, **{"for": "1500ms"}),
+        {"type": "partition", "id": "b", "after": "a", "for": "5s", "groups": {"a": ["n1"], "b": ["n2"]}},
+    )
+    begins = {fault["id"]: (fault["start_s"], fault["end_s"]) for fault in found}
+    assert begins["a-2"] == (17, 18.5)
+    assert begins["b"] == (19, 24), "the kernel begins at the next whole second"
+    assert begins["c"] == (24.5, 34.5)
+
+
+def test_what_follows_a_state_follows_its_latest_end():
+    waits = slow(id="a", when={"state": "lag", "above": 5}, within="7s")
+    assert [fault["start_s"] for fault in faults(waits, slow(after="a"))] == [5, 27]
+
+
+def test_no_condition_follows_itself_through_others():
+    with pytest.raises(InputError) as caught:
+        faults(slow(id="a", after="b"), slow(id="b", after="a"), slow(id="c", after="aa"))
+    assert "conditions[0].after: given 'b', a after b after a; allowed: no circle" in caught.value.problems[0]
+    assert "conditions[2].after: given 'aa'; allowed: a, b (did you mean 'a'?)" in caught.value.problems[2]
+
+
+def test_what_follows_is_within_the_duration():
+    assert ".after: given 'a', a begin at 65s; allowed: before the duration, 60s" in wrong(
+        slow(id="a", at="50s"), slow(after="a")
+    )

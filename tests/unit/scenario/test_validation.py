@@ -11,7 +11,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     parse_size,
     shown,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, read_yaml
+from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,7 +82,7 @@ def test_any_bytes_are_yaml_or_an_error_that_names_the_file(tmp_path, data):
     path = tmp_path / "any.yml"
     path.write_bytes(data)
     try:
-        read_yaml(path)
+        read_source(path)
     except InputError as error:
         assert error.problems
         assert all(line.startswith(str(path)) for line in error.problems)
@@ -96,14 +97,14 @@ def test_a_value_that_cannot_be_read_is_an_error_of_the_file(tmp_path, text):
     path = tmp_path / "odd.yml"
     path.write_text(text)
     with pytest.raises(InputError, match=r"odd\.yml"):
-        read_yaml(path)
+        read_source(path)
 
 
 def test_a_broken_file_names_its_line(tmp_path):
     path = tmp_path / "odd.yml"
     path.write_text("a: 1\nb: [\nc: 2\n")
     with pytest.raises(InputError, match=r"odd\.yml:\d: is not valid YAML"):
-        read_yaml(path)
+        read_source(path)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_key_that_is_given_twice_is_named_with_its_line(tmp_path, text, proble
     path = tmp_path / "odd.yml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
-        read_yaml(path)
+        read_source(path)
     assert len(caught.value.problems) == len(problems)
     for line, words in zip(caught.value.problems, problems, strict=True):
         assert line.startswith(f"{path}:{words}")
@@ -143,9 +144,9 @@ def test_a_key_that_is_given_twice_is_named_with_its_line(tmp_path, text, proble
 def test_keys_that_are_not_the_same_are_taken(tmp_path, text, value):
     path = tmp_path / "fine.yml"
     path.write_text(text)
-    assert read_yaml(path) == value
+    assert read_source(path)[0] == value
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.yml: cannot be read: No such file"):
-        read_yaml(tmp_path / "none.yml")
+        read_source(tmp_path / "none.yml")
