@@ -88,7 +88,7 @@ def ask_prometheus(url: str, query: str) -> dict:
     except urllib.error.HTTPError as error:
         return {"error": _said_by(error)}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"error": f"Prometheus does not answer ({error})"}
+        return {"error": f"Prometheus does not answer ({getattr(error, 'reason', error)})"}
 
 
 def _said_by(error) -> str:
