@@ -231,7 +231,8 @@ def ended(*failures):
     """Return the exit status after these failed tasks; None when Ansible's own stands."""
     callback = CallbackModule()
     for result, ignored in failures:
-        callback.v2_runner_on_failed(SimpleNamespace(result=result), ignore_errors=ignored)
+        task = SimpleNamespace(vars={})
+        callback.v2_runner_on_failed(SimpleNamespace(result=result, task=task), ignore_errors=ignored)
     try:
         callback.v2_playbook_on_stats(None)
     except SystemExit as end:
