@@ -14,7 +14,8 @@ from ansible.utils.display import Display
 from ansible_collections.foundation.testbed.plugins.plugin_utils import main_process, run_folder
 from ansible_collections.foundation.testbed.plugins.plugin_utils.watching import Board, Watch, give_up_s
 
-ASK_EVERY_S, HEED_EVERY_S = 1.0, 0.1
+ASK_EVERY_S = 1.0
+HEED_EVERY_S = 0.1
 
 
 class ActionModule(ActionBase):

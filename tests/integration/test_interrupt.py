@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import signal
+import termios
 import threading
 import time
 
@@ -30,6 +31,7 @@ class Terminal:
             environment = {key: value for key, value in os.environ.items() if key != "CI"}
             os.chdir(ROOT)
             os.execvpe(command[0], command, {**environment, "TERM": "xterm"})
+        termios.tcsetwinsize(self.file, (40, 140))
         self.shown = b""
         reader = threading.Thread(target=self._read, daemon=True)
         reader.start()
