@@ -10,9 +10,15 @@ from pathlib import Path
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import living_runs
-from ansible_collections.foundation.testbed.plugins.plugin_utils import admission, run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils import (
+    admission,
+    main_process,
+    run_folder,
+    steady_state,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import node_programs
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import conclude
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import lab_of
 
 
@@ -27,6 +33,7 @@ class ActionModule(ActionBase):
                 "plan": {"type": "dict", "required": True},
                 "systems": {"type": "dict", "required": True},
                 "answers": {"type": "dict", "required": True},
+                "states": {"type": "dict", "default": {}},
             }
         )
         folder, plan = Path(options["folder"]), options["plan"]
@@ -36,6 +43,14 @@ class ActionModule(ActionBase):
         verdict = admission.admit(options["answers"], offsets)
         lab = lab_of(plan["testbed_id"], task_vars)
         admission.refuse_living(verdict, living_runs(lab))
+        running = [
+            name for name, systems in options["systems"].items() if plan["scenario"]["system"] in systems
+        ]
+        steady = steady_state.judged(plan.get("steady_state") or [], running, options["states"])
+        run_folder.update(folder, steady_state={"before": steady} if steady else {})
+        admission.refuse_unsteady(verdict, steady)
+        if main_process.interrupted():
+            verdict.refuse(admission.BEFORE_THE_START, ExitStatus.VERDICT_UNKNOWN)
         run_folder.mark_step(folder, "stage")
         if verdict.reasons:
             run_folder.update(folder, refused={"reasons": verdict.reasons, "status": int(verdict.status)})

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils import main_process, run_folder
+from ansible_collections.foundation.testbed.plugins.plugin_utils.admission import BEFORE_THE_START
 
 
 class ActionModule(ActionBase):
@@ -25,6 +26,9 @@ class ActionModule(ActionBase):
             for host, answer in options["answers"].items()
             if not answer.get("armed")
         ]
+        if main_process.interrupted():
+            aborted.insert(0, BEFORE_THE_START)
+            run_folder.update(folder, stopped={"by": "user", "at_s": None, "reason": BEFORE_THE_START})
         run_folder.mark_step(folder, "run")
         run_folder.update(folder, aborted=aborted, armed_at_ns=time.time_ns())
         return {**result, "changed": False, "aborted": aborted}

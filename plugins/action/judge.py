@@ -33,7 +33,8 @@ class ActionModule(ActionBase):
         if refused:  # nothing was recorded that could be judged
             status = ExitStatus(refused["status"])
             return {**result, **conclude(folder, preflight=refused["reasons"], status=status)}
-        aborted = run_folder.update(folder).get("aborted") or []
-        if aborted:
-            return {**result, **conclude(folder, preflight=aborted, status=ExitStatus.TESTBED_FAILED)}
+        record = run_folder.update(folder)
+        if record.get("aborted"):
+            status = ExitStatus.VERDICT_UNKNOWN if "stopped" in record else ExitStatus.TESTBED_FAILED
+            return {**result, **conclude(folder, preflight=record["aborted"], status=status)}
         return {**result, **conclude(folder)}

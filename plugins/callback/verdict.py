@@ -36,7 +36,8 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_failed(self, result, ignore_errors=False):
         if not ignore_errors:
-            self.status = self.status or int(result.result.get("testbed_exit", 0))
+            told = {**result.task.vars, **result.result}  # a task that only fails tells it in its vars
+            self.status = self.status or int(told.get("testbed_exit", 0))
 
     def v2_playbook_on_stats(self, stats):
         if self.status:

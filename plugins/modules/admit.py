@@ -39,6 +39,12 @@ options:
     description: What each host answered to M(foundation.testbed.preflight), by host.
     type: dict
     required: true
+  states:
+    description: >-
+      What each host answered to M(foundation.testbed.ask_state), by host; needed where the plan has a steady
+      state. A run is refused where that does not hold.
+    type: dict
+    default: {}
 seealso:
   - module: foundation.testbed.preflight
   - module: foundation.testbed.stage

@@ -10,6 +10,7 @@ short_description: Confirm that every host is armed
 description:
   - Looks at what M(foundation.testbed.stage) returned on every host and names those that are not armed.
   - It does not fail. A run that is not armed everywhere is to be healed and judged, not watched.
+  - A run that the user has interrupted by then is not to begin either.
   - Records the answer in C(run.json).
 version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
@@ -42,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 aborted:
-  description: One sentence for each host that is not armed; empty when all are.
+  description: One sentence for each host that is not armed, or for the user's interrupt; empty when all are.
   returned: success
   type: list
   elements: str

@@ -8,9 +8,13 @@ DOCUMENTATION = r"""
 module: watch
 short_description: Show how a run goes on
 description:
-  - Prints a line every few seconds, with the time left, the faults that are active, the rate of the load and
-    the operations without an answer, until the agent of the host it is aimed at has come to its end.
-  - Aim it at an observer. A connection that fails stops nothing, as the run needs none.
+  - Shows the time left, the faults that are active, the load and its errors, and a lane for each node, until
+    the agents of the observers have come to their end. Where P(foundation.testbed.live#callback) knows of a
+    terminal, that is a view which is drawn anew every second; else a line every few seconds.
+  - Ends early when the user interrupts, or when one of the plan's C(abort_conditions) has held for its time;
+    then the nodes are to be healed. The reason is in C(run.json), as C(stopped).
+  - Aim it at all observers; the first of them speaks. A connection that fails stops nothing, as the run needs
+    none.
 version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 attributes:
@@ -34,7 +38,7 @@ options:
     type: int
     required: true
   interval_s:
-    description: Seconds between two lines.
+    description: Seconds between two lines where there is no terminal.
     type: float
     default: 2
 """
@@ -52,6 +56,10 @@ finished:
   description: >-
     Whether the agent had come to its end; false when it had not by 30 seconds after the time for the final
     read.
+  returned: success
+  type: bool
+stopped:
+  description: Whether the run is to end before its time.
   returned: success
   type: bool
 """

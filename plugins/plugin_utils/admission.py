@@ -12,6 +12,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status imp
 
 # A plan is refused where clocks differ by more than this: nodes would not act at one instant.
 MAX_CLOCK_OFFSET_MS = 250.0
+NO_NODES = "none of the nodes answers; make them with playbooks/provision.yml, as make demo does"
+BEFORE_THE_START = "The run was interrupted by the user before it began."
 
 
 @dataclass
@@ -30,6 +32,10 @@ class Admission:
 def admit(answers: Mapping[str, Mapping[str, Any]], clock_offset_ms: Mapping[str, float]) -> Admission:
     """Judge the answers of `foundation.testbed.preflight`, by host."""
     admission = Admission()
+    if answers and all(answer.get("unreachable") for answer in answers.values()):
+        why = _first_line(next(iter(answers.values())))
+        admission.refuse(f"{', '.join(answers)}: {NO_NODES} ({why})", ExitStatus.UNREACHABLE)
+        answers = {}
     for host, answer in answers.items():
         if answer.get("unreachable"):
             admission.refuse(f"{host} is unreachable: {_first_line(answer)}", ExitStatus.UNREACHABLE)
@@ -63,6 +69,18 @@ def refuse_living(admission: Admission, runs: Sequence[str]) -> None:
             f"the power program of the run {run} still goes on; wait for its end, or heal",
             ExitStatus.TESTBED_FAILED,
         )
+
+
+def refuse_unsteady(admission: Admission, steady: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse where the steady state does not hold before the run, or nobody can say whether it does."""
+    for entry in steady:
+        if entry["held"] is None:
+            admission.refuse(f"the steady state is not known: {entry['reason']}", ExitStatus.TESTBED_FAILED)
+        elif not entry["held"]:
+            admission.refuse(
+                f"the steady state did not hold before the run: {entry['reason']}",
+                ExitStatus.CLUSTER_NOT_HEALTHY,
+            )
 
 
 def clock_offsets_ms(

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils import criteria
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import TOLD_TO_STOP
+from ansible_collections.foundation.testbed.plugins.plugin_utils import criteria, steady_state
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.linearizable import (
     check_linearizable_bounded,
 )
@@ -58,6 +59,8 @@ class Results:
     recovery_s: float | None
     load: Record
     overhead_s: float | None
+    aborted: str | None = None
+    steady_state: Record = field(default_factory=dict)
 
     def as_record(self) -> Record:
         """Return the content of results.json."""
@@ -123,24 +126,37 @@ def decide(
     for fault in faults:
         fault["recovery_s"] = criteria.fault_recovery(evidence, fault).value
     judged = [criteria.evaluate(wanted, evidence) for wanted in plan.get("criteria") or []]
-    problems = list(preflight) or _problems(records, evidence)
+    aborted = (run.get("stopped") or {}).get("reason")
+    if aborted:
+        judged = [_cut_short(item) for item in judged]
+    problems = list(preflight) or _problems(records, evidence, aborted)
+    after = steady_state.after_verdicts(plan, run) if not (preflight or aborted) else []
     if not judged and not checks:
         problems.append("Nothing was judged: the plan has no criterion and no check.")
     verdicts = [str(item.get("verdict")) for item in (*judged, *checks)]
     verdicts += ["pass" if fault["proved"] else "unknown" for fault in faults]
+    verdicts += [str(item["verdict"]) for item in after]
     return Results(
         run=str(run.get("run") or name),
         scenario=str((plan.get("scenario") or {}).get("name") or run.get("scenario") or ""),
         seed=plan.get("seed"),
         verdict=worst([*verdicts, *(["unknown"] * len(problems))]),
-        reasons=_reasons(judged, checks, faults, problems, bool(preflight)),
+        reasons=_reasons([*judged, *after], checks, faults, problems, bool(preflight or aborted)),
         criteria=judged,
         checks=[_with_faults(check, faults) for check in checks],
         faults=faults,
         recovery_s=criteria.recovery_time(evidence).value,
         load=load_figures(plan, columns, records.load),
         overhead_s=_overhead_s(run, plan),
+        aborted=aborted,
+        steady_state=run.get("steady_state") or {},
     )
+
+
+def _cut_short(judged: Record) -> Record:
+    """Give no verdict on a criterion of a run that ended early: it is about the whole of it."""
+    reason = f"{judged['name']} is about the whole run, which ended early."
+    return {**judged, "verdict": "unknown", "reason": reason}
 
 
 def run_checks(records: RunRecords, checkers: Mapping[str, Check]) -> list[Record]:
@@ -210,18 +226,23 @@ def _check_reason(check: Mapping[str, Any]) -> str:
     return f"Check {check.get('name')} failed on {len(keys)} {'key' if len(keys) == 1 else 'keys'}: {shown}."
 
 
-def _problems(records: RunRecords, evidence: criteria.Evidence) -> list[str]:
+def _problems(records: RunRecords, evidence: criteria.Evidence, aborted: str | None) -> list[str]:
     """Everything beside criteria, checks and fault proofs that keeps a run from counting."""
     if not records.plan:
         return list(records.problems)
+    if aborted:  # what is missing is missing because of that
+        return [aborted, *(error for error in _agent_errors(records) if TOLD_TO_STOP not in error)]
     load = load_problems(records.plan, evidence.columns, records.operations, records.load)
     during = fault_load_problems(evidence.faults, records.plan, evidence.columns)
-    errors = [
+    return [*records.problems, *load, *during, *_agent_errors(records), *_silent_nodes(records)]
+
+
+def _agent_errors(records: RunRecords) -> list[str]:
+    return [
         f"The agent of {entry.get('node')} reported an error: {entry.get('message') or entry.get('error')}."
         for entry in records.ledger
         if entry.get("event") == "error"
     ]
-    return [*records.problems, *load, *during, *errors, *_silent_nodes(records)]
 
 
 def _silent_nodes(records: RunRecords) -> list[str]:

@@ -8,13 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def progress_line(plan: Mapping[str, Any], now_s: float, generators: Sequence[Mapping[str, Any]]) -> str:
-    """Say the time left, the faults that are active, and the load's rate and errors; times in seconds."""
-    duration_s = plan["duration_s"]
+def progress_line(plan: Mapping[str, Any], now_s: float, sample: Mapping[str, Any] | None) -> str:
+    """Say the time left, the active faults, and the load; `sample` adds up its generators."""
+    if now_s < 0:
+        return when_words(plan, now_s)
+    load = load_words([] if sample is None else [sample])
+    errors = "" if sample is None else f", {sample['unanswered']} without an answer"
+    return f"{when_words(plan, now_s)} | {active_faults(plan['faults'], now_s)} | {load}{errors}"
+
+
+def when_words(plan: Mapping[str, Any], now_s: float) -> str:
+    """Say how far the run is."""
     if now_s < 0:
         return f"starts in {-now_s:.0f} s on all nodes at once"
-    when = f"{min(now_s, duration_s):3.0f} s, {max(duration_s - now_s, 0):.0f} s left"
-    return f"{when} | {active_faults(plan['faults'], now_s)} | {_load(generators)}"
+    duration_s = plan["duration_s"]
+    return f"{min(now_s, duration_s):3.0f} s, {max(duration_s - now_s, 0):.0f} s left"
 
 
 def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
@@ -25,6 +33,18 @@ def active_faults(faults: Iterable[Mapping[str, Any]], now_s: float) -> str:
         if fault["start_s"] <= now_s < fault["end_s"]
     ]
     return "; ".join(active) or "no fault"
+
+
+def fault_words(fault: Mapping[str, Any], now_s: float) -> str:
+    """Say what an active fault does and how long it lasts."""
+    return f"{detail(fault)}, {_how_long(fault, now_s)}"
+
+
+def end_words(plan: Mapping[str, Any], now_s: float) -> str:
+    """Say when a run ended that did not come to its end."""
+    if now_s > plan["duration_s"]:
+        return f"after its {plan['duration_s']:.0f} s, before every key was read once more"
+    return f"after {now_s:.0f} s of {plan['duration_s']:.0f} s" if now_s > 0 else "before it began"
 
 
 def _how_long(fault: Mapping[str, Any], now_s: float) -> str:
@@ -77,13 +97,10 @@ def _value(value: Any) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else f"{value}"
 
 
-def _load(generators: Sequence[Mapping[str, Any]]) -> str:
-    if not generators:
+def load_words(samples: Sequence[Mapping[str, Any]]) -> str:
+    """Say the load's rate, from the newest of the samples."""
+    if not samples:
         return "no load"
-    rate = sum(part["ops_per_s"] for part in generators)
-    unanswered = sum(
-        part["sent"] + part["dropped"] - part["in_flight"] - part["answered"] for part in generators
-    )
-    sent = sum(part["sent"] for part in generators)
-    final = ", reading every key once more" if any(part["phase"] == "final" for part in generators) else ""
-    return f"{rate:.0f} operations/s, {sent} sent, {unanswered} without an answer{final}"
+    sample = samples[-1]
+    final = ", reading every key once more" if sample["phase"] == "final" else ""
+    return f"{sample['ops_per_s']:.0f} operations/s, {sample['sent']} sent{final}"

@@ -65,7 +65,8 @@ def find_run(runs_dir: Path, name: str) -> Path:
     for candidate in (runs_dir / name, Path(name)):
         if (candidate / "run.json").is_file():
             return candidate.resolve()
-    known = sorted((path.parent.name for path in runs_dir.glob("*/run.json")), reverse=True)[:5]
+    runs = (path.parent.name for path in runs_dir.glob("*/run.json") if not path.parent.is_symlink())
+    known = sorted(runs, reverse=True)[:5]
     raise InputError([f"run: {not_allowed(name, ['latest', *known] if known else [])}"])
 
 

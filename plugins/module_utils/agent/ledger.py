@@ -12,6 +12,9 @@ from typing import Any, Optional
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines
 
+# What an agent writes down that ends before its plan does.
+TOLD_TO_STOP = "the agent was told to stop before the plan's end"
+
 
 class Ledger:
     """One file of events; no fault stops for what a full disk refuses of it."""

@@ -23,7 +23,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, sync, write_json
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import TOLD_TO_STOP, Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo import UndoJournal
@@ -85,7 +85,7 @@ class Agent:
             self._flush()
             return 0
         if told:
-            self.ledger.write("error", message="the agent was told to stop before the plan's end")
+            self.ledger.write("error", message=TOLD_TO_STOP)
         self.ledger.write("end")
         self._flush()
         write_json(self.folder / "done.json", {"t_s": self.clock.now_s()}, durable=True)

@@ -127,6 +127,7 @@ class Engine:
         f, value = self.workload.prepare(op.number, op.f, op.key)
         flight = self.begin(op, self.groups[op.client].take(), f, value, "main")
         self.tally.send(flight.sent_ns - op.intended_ns)
+        self.tally.ask(getattr(flight.slot.client, "node", None))
         return flight
 
     def begin(self, op: Op, slot: Slot, f: str, value: Any, phase: str) -> Flight:
@@ -170,7 +171,7 @@ class Engine:
         )
         self.workload.observe(flight.f, flight.op.key, value, kind)
         if flight.phase == "main":
-            self.tally.complete(kind, error)
+            self.tally.complete(kind, error, outcome.node)
         if not flight.expired:  # else the client hangs: its slot is not used again
             slot.group.give(slot, retired=kind == "info")
         del self.flights[flight.op.number]

@@ -130,6 +130,7 @@ class _Run:
             "ops_per_s": ops_per_s,
             "in_flight": len(self.engine.flights),
             "phase": self.phase,
+            "nodes": tally.nodes,
         }
         write_json(self.out / "progress.json", progress)
 

@@ -70,18 +70,27 @@ class Tally:
     def __init__(self) -> None:
         self.sent = self.ok = self.fail = self.info = self.dropped = self.answered = 0
         self.lateness_ns = array("q")
+        self.nodes: dict[str, dict[str, int]] = {}
+
+    def ask(self, node: Optional[str]) -> None:
+        """Count an operation that goes to a node."""
+        if node is not None:
+            self.nodes.setdefault(node, {"asked": 0, "answered": 0})["asked"] += 1
 
     def send(self, late_ns: int) -> None:
         """Count an operation sent `late_ns` after its intended time."""
         self.sent += 1
         self.lateness_ns.append(late_ns)
 
-    def complete(self, kind: str, error: Optional[str]) -> None:
-        """Count a completion; a failed comparison is an answer too."""
+    def complete(self, kind: str, error: Optional[str], node: Optional[str] = None) -> None:
+        """Count a completion, of the node that was asked; a failed comparison is an answer too."""
         self.ok += kind == "ok"
         self.fail += kind == "fail"
         self.info += kind == "info"
-        self.answered += kind == "ok" or error == "mismatch"
+        answered = kind == "ok" or error == "mismatch"
+        self.answered += answered
+        if answered and node in self.nodes:
+            self.nodes[node]["answered"] += 1
 
     @property
     def indeterminate(self) -> int:

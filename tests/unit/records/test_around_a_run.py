@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.callback.verdict import CallbackModule
+from ansible_collections.foundation.testbed.plugins.plugin_utils.abort import combined
 from ansible_collections.foundation.testbed.plugins.plugin_utils.admission import (
     MAX_CLOCK_OFFSET_MS,
     admit,
@@ -72,8 +73,17 @@ PLAN = {
         "clients": [{"name": "failover"}],
     }],
 }  # fmt: skip
-LOAD = "100 operations/s, 50 sent, 4 without an answer"
-GENERATOR = {"ops_per_s": 99.6, "sent": 50, "dropped": 2, "in_flight": 3, "answered": 45, "phase": "main"}
+LOAD = "100 operations/s, 50 sent"
+UNANSWERED = "4 without an answer"
+GENERATOR = {
+    "ops_per_s": 99.6,
+    "sent": 50,
+    "dropped": 2,
+    "in_flight": 3,
+    "answered": 45,
+    "phase": "main",
+    "t_s": 9.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -82,14 +92,14 @@ GENERATOR = {"ops_per_s": 99.6, "sent": 50, "dropped": 2, "in_flight": 3, "answe
         (-4.2, [], "starts in 4 s on all nodes at once"),
         (5.0, [], "  5 s, 55 s left | no fault | no load"),
         (10.0, [GENERATOR],
-         f" 10 s, 50 s left | cut (partition n1+n2 | n3), 20 s more | {LOAD}"),
+         f" 10 s, 50 s left | cut (partition n1+n2 | n3), 20 s more | {LOAD}, {UNANSWERED}"),
         (30.0, [], " 30 s, 30 s left | no fault | no load"),
         (70.0, [{**GENERATOR, "phase": "final"}],
-         f" 60 s, 0 s left | no fault | {LOAD}, reading every key once more"),
+         f" 60 s, 0 s left | no fault | {LOAD}, reading every key once more, {UNANSWERED}"),
     ],
 )  # fmt: skip
 def test_progress_is_one_line_that_says_what_goes_on(now_s, generators, line):
-    assert progress_line(PLAN, now_s, generators) == line
+    assert progress_line(PLAN, now_s, combined(generators) if generators else None) == line
 
 
 def test_two_faults_at_once_are_both_named():
@@ -221,7 +231,8 @@ def ended(*failures):
     """Return the exit status after these failed tasks; None when Ansible's own stands."""
     callback = CallbackModule()
     for result, ignored in failures:
-        callback.v2_runner_on_failed(SimpleNamespace(result=result), ignore_errors=ignored)
+        task = SimpleNamespace(vars={})
+        callback.v2_runner_on_failed(SimpleNamespace(result=result, task=task), ignore_errors=ignored)
     try:
         callback.v2_playbook_on_stats(None)
     except SystemExit as end:

@@ -130,7 +130,7 @@ def answer(**more):
             {"n1": {"unreachable": True, "msg": "timed out"}},
             {},
             ExitStatus.UNREACHABLE,
-            "n1 is unreachable: timed out",
+            "n1: none of the nodes answers",
         ),
         ({"n1": {"failed": True, "msg": "not enrolled"}}, {}, ExitStatus.TESTBED_FAILED, "not enrolled"),
         ({"n1": {}}, {}, ExitStatus.TESTBED_FAILED, "it gave no answer"),
