@@ -11,7 +11,7 @@ Fault = Mapping[str, Any]
 
 DURATIONS = frozenset({"delay", "jitter", "interval", "offset"})
 PERCENTAGES = frozenset({"loss", "duplicate", "corrupt", "reorder", "target"})
-BARE = frozenset({"action", "resource", "pattern"})
+BARE = frozenset({"action", "resource", "pattern", "shape"})
 """Parameters whose value says enough without their name."""
 STATES = {
     "partition": "partitioned", "link": "impaired", "power": "down", "process": "down", "disk": "pressured",
@@ -95,7 +95,10 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:g} ms" if 0 < size < 1 else f"{seconds:g} s"
 
 
-def size(count: float, units: Sequence[str] = ("B", "KiB", "MiB", "GiB"), step: float = 1024.0) -> str:
+BINARY, DECIMAL = ("B", "KiB", "MiB", "GiB"), ("B", "kB", "MB", "GB", "TB")
+
+
+def size(count: float, units: Sequence[str] = BINARY, step: float = 1024.0) -> str:
     """Return a number of bytes, or of what `units` say, in the largest unit that fits."""
     place = 0
     while abs(count) >= step and place + 1 < len(units):
@@ -135,7 +138,7 @@ def _said(kind: str, key: str, value: Any) -> str:
         return f"{value} operations/s"
     if key == "left":
         return f"{value} tasks left"
-    return f"{key.replace('_', ' ')}={_plain(value)}" if key == "shape" else words + _plain(value)
+    return words + _plain(value)
 
 
 def _rate(kind: str, value: float) -> str:
