@@ -213,7 +213,7 @@ def _operation(start: list[Any], end: list[Any] | None) -> Operation:
         outcome, complete, error = end[0], end[9], end[11]
         value = end[7] if f == "read" and outcome == "ok" else value
         node = end[10] or node
-    if f == "cas" and outcome != "drop":  # what was never sent was never given values
+    if f == "cas" and value is not None:  # one that was never sent was never given values
         value = (value[0], value[1])
     return Operation(
         generator, op, process, client, f, key, value, time, complete, intended, node, outcome, error, phase

@@ -167,10 +167,8 @@ def _said(spans: Iterable[lanes.Span], node: str, empty: str) -> str:
 
 def _criterion(item: Entry, plan: Entry) -> dict[str, Any]:
     known = CRITERIA.get(str(item.get("name")))
-    asked: Entry = next(
-        (one for one in plan.get("criteria") or [] if one.get("name") == item.get("name")), {}
-    )
-    definition = known.definition if known else str(item.get("query") or asked.get("query") or "")
+    queries = {one.get("name"): one.get("query") for one in plan.get("criteria") or []}
+    definition = known.definition if known else queries.get(item.get("name")) or ""
     return {**item, "margin": words.margin(item), "definition": definition}
 
 
