@@ -2,7 +2,7 @@
   "use strict";
   var runs = JSON.parse(document.getElementById("data").textContent);
   if (!runs.length) return;
-  var SIGNS = { pass: "✓ pass", fail: "✗ fail" }, BOX = { left: 62, right: 990, top: 12, bottom: 226 };
+  var SIGNS = { pass: "✓ pass", fail: "✗ fail" }, BOX = { left: 52, right: 990, top: 12, bottom: 226 };
   var picks = [document.getElementById("a"), document.getElementById("b")];
   var measure = document.getElementById("measure"), plot = document.getElementById("plot");
   var reading = document.getElementById("reading");
@@ -68,13 +68,16 @@
   var scale = null;
   function draw() {
     plot.replaceChildren();
+    var width = Math.max(300, plot.clientWidth);
+    BOX.right = width - 12;
+    plot.setAttribute("viewBox", "0 0 " + width + " 260");
     reading.textContent = "";
     var name = measure.value, both = chosen();
     var lines = both.map(function (run) { return run.series[name] ? { t: run.series.t, v: run.series[name] } : { t: [], v: [] }; });
     var values = [].concat(lines[0].v, lines[1].v).filter(known), times = [].concat(lines[0].t, lines[1].t);
     scale = null;
     if (!values.length) {
-      make(plot, "text", "Neither run has a record over time; playbooks/report.yml makes one.", { x: 62, y: 120 });
+      make(plot, "text", "Neither run has a record over time; playbooks/report.yml makes one.", { x: BOX.left, y: 120 });
       return;
     }
     var top = nice(Math.max.apply(null, values.concat(1e-9))), end = Math.max.apply(null, times);
@@ -84,8 +87,8 @@
       make(plot, "line", null, { x1: BOX.left, x2: BOX.right, y1: y(top * share), y2: y(top * share) });
       make(plot, "text", short(top * share), { x: BOX.left - 8, y: y(top * share) + 4, "text-anchor": "end" });
     });
-    for (var at = 0, step = nice(end / 6); at <= end; at += step) {
-      make(plot, "text", short(at) + " s", { x: x(at), y: BOX.bottom + 20, "text-anchor": x(at) > 960 ? "end" : "middle" });
+    for (var at = 0, step = nice(end / Math.max(2, Math.round(width / 160))); at <= end; at += step) {
+      make(plot, "text", short(at) + " s", { x: x(at), y: BOX.bottom + 20, "text-anchor": x(at) > BOX.right - 30 ? "end" : "middle" });
     }
     lines.forEach(function (line, place) {
       var path = "", open = false;
@@ -101,7 +104,7 @@
   }
   plot.addEventListener("pointermove", function (event) {
     if (!scale) return;
-    var box = plot.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * 1000;
+    var box = plot.getBoundingClientRect(), at = (event.clientX - box.left) / box.width * (BOX.right + 12);
     var seconds = Math.min(scale.end, Math.max(0, (at - BOX.left) / (BOX.right - BOX.left) * scale.end));
     scale.cursor.setAttribute("x1", scale.x(seconds));
     scale.cursor.setAttribute("x2", scale.x(seconds));
@@ -124,6 +127,7 @@
     pick.addEventListener("change", show);
   });
   measure.addEventListener("change", draw);
+  window.addEventListener("resize", draw);
   var before = runs.findIndex(function (run, index) { return index > 0 && run.scenario === runs[0].scenario; });
   picks[0].value = before > 0 ? before : Math.min(1, runs.length - 1);
   picks[1].value = 0;

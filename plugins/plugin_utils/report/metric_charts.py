@@ -25,7 +25,7 @@ from bokeh.models.annotations import Span
 
 MAX_CHARTS = 24
 MAX_LINES = 24
-FORMATS = {"ratio": "0.[0]%", "bytes": "0.[0] b", "bytes/s": "0.[0] b"}
+FORMATS = {"ratio": "0.[0]%", "bytes": "0.[0] d", "bytes/s": "0.[0] d"}
 
 Entry = Mapping[str, Any]
 

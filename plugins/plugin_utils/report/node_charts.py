@@ -94,6 +94,6 @@ def _bars(plot: Any, placed: Sequence[tuple[Span, Row]], name: str, colour: str,
     })  # fmt: skip
     return plot.hbar(
         y="lane", left="from_s", right="to_s", height="height", color=colour, line_color=None, source=source,
-        name=name, hatch_pattern=HATCHES.get(kind, "blank"), hatch_color="#ffffff", hatch_alpha=0.45,
-        hatch_scale=7, hatch_weight=1.5,
+        name=name, hatch_pattern=HATCHES.get(kind, "blank"), hatch_color="#ffffff", hatch_alpha=0.35,
+        hatch_scale=10, hatch_weight=1.5,
     )  # fmt: skip
