@@ -60,8 +60,10 @@ def _cases(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield f"{verdict_of} {item.get('name') or item.get('id')}", str(verdict), reason
     for phase, conditions in (results.get("steady_state") or {}).items():
         for item in conditions or []:
-            found = f"Found {item.get('found')}."
-            yield f"steady state {phase}: {condition(item)}", "pass" if item.get("held") else "unknown", found
+            missed = "fail" if item.get("held") is False and phase == "after" else "unknown"
+            reason = str(item.get("reason") or "It did not hold.")
+            told |= {said for said in results.get("reasons") or [] if reason in said}
+            yield f"steady state {phase}: {condition(item)}", "pass" if item.get("held") else missed, reason
     rest = [str(reason) for reason in results.get("reasons") or [] if reason not in told]
     yield "run", "unknown" if rest else "pass", " ".join(rest)
 

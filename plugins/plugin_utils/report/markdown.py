@@ -77,7 +77,9 @@ def _steady(steady: Entry) -> Iterator[Sequence[str]]:
 
 
 def _held(item: Entry | None) -> str:
-    return NOTHING if item is None else "✅ held" if item.get("held") else "❌ did not hold"
+    if item is None:
+        return NOTHING
+    return {True: "✅ held", False: "❌ did not hold"}.get(item.get("held"), "⚠️ not known")  # type: ignore[arg-type]
 
 
 def _anomalies(results: Entry) -> str:

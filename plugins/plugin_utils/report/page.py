@@ -77,7 +77,11 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        amount=words.amount, seconds=words.seconds, threshold=words.threshold, condition=words.condition
+        amount=words.amount,
+        seconds=words.seconds,
+        threshold=words.threshold,
+        condition=words.condition,
+        held=words.held,
     )
     return made
 

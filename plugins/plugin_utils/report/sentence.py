@@ -76,13 +76,19 @@ def _broken(system: str, results: Entry, plan: Entry) -> str:
         for check in results.get("checks") or []
         if check.get("verdict") == "fail" and not wrong
     ]
-    all_broken = [*([wrong] if wrong else []), *failed, *missed]
+    missed += _not_back(results)
+    all_broken = [*([wrong] if wrong else []), *failed, *missed] or list(results.get("reasons") or [])[:1]
     promises = "a promise" if len(all_broken) == 1 else f"{len(all_broken)} promises"
     while_ = _while(_blamed(results, plan) if wrong else _all_faults(results, plan))
     if wrong:
         rest = f"; moreover {listed(missed)}" if missed else ""
         return f"{system} broke {promises}: {wrong}{while_}{rest}."
     return f"{system} broke {promises}{while_}: {listed(all_broken)}."
+
+
+def _not_back(results: Entry) -> list[str]:
+    after = (results.get("steady_state") or {}).get("after") or []
+    return ["its steady state did not come back"] if any(item.get("held") is False for item in after) else []
 
 
 def _counts(item: Entry, wrong: bool) -> bool:

@@ -67,6 +67,11 @@ def condition(item: Entry) -> str:
     return f"{item.get('state') or item.get('promql') or item.get('query') or item.get('name')}{asked}{where}"
 
 
+def held(answer: Any) -> str:
+    """Say whether a condition held; None is that nobody could be asked."""
+    return {True: "✓ held", False: "✗ did not hold"}.get(answer, "? not known")
+
+
 def steady_rows(steady: Entry) -> list[dict[str, Any]]:
     """Return the conditions of the steady state with what was found before and after."""
     rows: dict[str, dict[str, Any]] = {}

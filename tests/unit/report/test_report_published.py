@@ -102,6 +102,18 @@ def test_junit_keeps_the_schemas_in_use(judged):
     assert all({"name", "classname", "time"} == set(case.attrib) for case in suite.iter("testcase"))
 
 
+def test_the_steady_state_is_a_case_of_its_own_and_told_once():
+    before = {"state": "healthy", "is": True, "held": True, "reason": ""}
+    after = {**before, "held": False, "reason": "healthy was false on n1"}
+    reasons = ["The steady state was not back within 30 s: healthy was false on n1."]
+    results = {
+        "verdict": "fail", "reasons": reasons, "steady_state": {"before": [before], "after": [after]},
+    }  # fmt: skip
+    suite = ElementTree.fromstring(junit_xml(results)).find("testsuite")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
+    assert "| healthy is true | ✅ held | ❌ did not hold |" in summary(results, {}, {})
+
+
 def test_the_index_names_every_judged_run_once(judged, tmp_path):
     names = [f"20261123T23150{place}Z-etcd" for place in range(3)]
     for name in names:

@@ -107,6 +107,12 @@ def test_the_sentence_of_a_missed_criterion_names_what_was_promised():
     assert said.endswith(": it took 20 s to be whole again (at most 15 s was promised).")
 
 
+def test_a_steady_state_that_did_not_come_back_is_a_broken_promise():
+    after = [{"state": "healthy", "is": True, "held": False, "reason": "n1 was not"}]
+    said = sentence(result("fail", steady_state={"after": after}), PLAN)
+    assert said.startswith("etcd broke a promise") and said.endswith(": its steady state did not come back.")
+
+
 def test_the_sentence_of_an_unknown_run_says_why_and_says_it_once():
     results = result("unknown", reasons=["The agent of n2 died.", "n3 left no sample."])
     assert sentence(results, PLAN) == "Nothing can be concluded: the agent of n2 died."
