@@ -46,7 +46,8 @@ def conclude(folder: Path, preflight: Sequence[str] = (), status: ExitStatus | N
         run_folder.mark_step(folder, None)
         wall_s = round((time.time_ns() - run["began_wall_ns"]) / 1e9, 3)
         run = run_folder.update(folder, wall_s=wall_s)
-        record["overhead_s"] = None if preflight else round(wall_s - records.plan["duration_s"], 3)
+        duration_s = None if preflight else records.plan.get("duration_s")
+        record["overhead_s"] = None if duration_s is None else round(wall_s - duration_s, 3)
         write_json(folder / "results.json", record)
     records.run = run
     problems = publish(folder, record, records)
