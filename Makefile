@@ -13,7 +13,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit integration molecule lint docs bench bench-faults setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +33,13 @@ destroy: setup-run ## Remove the lab with all its traces (cached images stay)
 purge: setup-run ## Remove the lab and the cached images
 	$(PLAYBOOK) playbooks/destroy.yml -e lab_container_purge_images=true
 
-test: unit integration molecule ## Pass all tests (unit, on the real lab, molecule)
+test: unit browser integration molecule ## Pass all tests (unit, in a browser, on the real lab, molecule)
 
 unit: setup-dev ## Unit tests: no root, no nodes
 	$(PYTEST) tests/unit
+
+browser: setup-dev ## The reports in headless Chromium
+	$(PYTEST) tests/browser
 
 integration: setup-dev ## Tests on real nodes of their own lab; needs root
 	$(PYTEST) tests/integration
@@ -54,7 +57,7 @@ docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.scenario_schema
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link")
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes

@@ -9,7 +9,7 @@ module: judge
 short_description: Judge a run from its records and write the report
 description:
   - Puts together what M(foundation.testbed.collect) brought home, judges it, and writes C(results.json),
-    C(junit.xml) and C(report.html) into the folder of the run.
+    C(junit.xml), C(summary.md), C(report.html) and C(series.json) into the folder of the run.
   - A run can be judged again at any time; nothing but its folder is needed.
   - The task fails unless the verdict is C(pass).
 version_added: 0.1.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,17 +67,20 @@ def to_columns(operations: Iterable[Operation], plan: Mapping[str, Any]) -> Colu
     """Turn the main operations that were due within the plan's duration into columns."""
     end_ns = float(plan.get("duration_s") or 0.0) * NS_PER_S
     due = [op for op in operations if op.phase == "main" and 0 <= op.intended_ns < end_ns]
-    due.sort(key=lambda op: op.intended_ns)
-    clients = tuple(sorted({op.client for op in due}))
+    due.sort(key=attrgetter("intended_ns"))
+    names = [op.client for op in due]
+    clients = tuple(sorted(set(names)))
     index = {name: number for number, name in enumerate(clients)}
     timeouts = {part.get("generator"): _timeout_s(part) for part in plan.get("load") or []}
+    outcomes = {name: number for number, name in enumerate(OUTCOMES)}
+    count = len(due)
     return Columns(
-        intended_s=np.array([op.intended_ns for op in due], dtype=np.float64) / NS_PER_S,
+        intended_s=np.fromiter((op.intended_ns for op in due), np.float64, count) / NS_PER_S,
         complete_s=_seconds([op.complete_ns for op in due]),
-        timeout_s=np.array([timeouts.get(op.generator, np.inf) for op in due], dtype=np.float64),
-        outcome=np.array([OUTCOMES.index(op.outcome) for op in due], dtype=np.int8),
-        answered=np.array([is_answered(op) for op in due], dtype=np.bool_),
-        client=np.array([index[op.client] for op in due], dtype=np.int16),
+        timeout_s=np.fromiter((timeouts.get(op.generator, np.inf) for op in due), np.float64, count),
+        outcome=np.fromiter((outcomes[op.outcome] for op in due), np.int8, count),
+        answered=np.fromiter(map(is_answered, due), np.bool_, count),
+        client=np.fromiter(map(index.__getitem__, names), np.int16, count),
         clients=clients,
     )
 

@@ -175,7 +175,11 @@ class _Reader:
             raise self._error(number, "needs whole numbers for op, intended_ns and time_ns")
         if type(record[6]) is not str or type(record[_GENERATOR]) is not str:
             raise self._error(number, "needs strings for generator and key")
-        if record[5] == "cas" and not (type(record[7]) is list and len(record[7]) == 2):
+        if (
+            record[5] == "cas"
+            and record[_TYPE] != "drop"
+            and not (type(record[7]) is list and len(record[7]) == 2)
+        ):
             raise self._error(number, f"is a cas of {record[7]!r}; it needs [expected, new]")
         return record  # type: ignore[no-any-return]
 
@@ -209,7 +213,7 @@ def _operation(start: list[Any], end: list[Any] | None) -> Operation:
         outcome, complete, error = end[0], end[9], end[11]
         value = end[7] if f == "read" and outcome == "ok" else value
         node = end[10] or node
-    if f == "cas":
+    if f == "cas" and value is not None:  # one that was never sent was never given values
         value = (value[0], value[1])
     return Operation(
         generator, op, process, client, f, key, value, time, complete, intended, node, outcome, error, phase

@@ -22,7 +22,6 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.linear
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import failover_clients, to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results, number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
-from ansible_collections.foundation.testbed.plugins.plugin_utils.junit import junit_xml
 from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof import (
     fault_load_problems,
     load_figures,
@@ -34,7 +33,6 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records imp
     RunRecords,
     read_run,
     write_json,
-    write_text,
 )
 
 Record = dict[str, Any]
@@ -76,10 +74,17 @@ def worst(verdicts: Iterable[str]) -> str:
 def judge(
     run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Check] | None = None
 ) -> Results:
-    """Judge the run in ``run_dir``, write its results.json and junit.xml, and return the results.
+    """Judge the run in ``run_dir``, write its results.json, and return the results.
 
     ``preflight`` holds the reasons why the run was never started; ``checkers`` replaces CHECKERS.
     """
+    return judge_records(run_dir, preflight=preflight, checkers=checkers)[0]
+
+
+def judge_records(
+    run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Check] | None = None
+) -> tuple[Results, RunRecords]:
+    """Do as ``judge``, and return the records as well: of a long run they take long to read."""
     folder = Path(run_dir)
     records = RunRecords() if preflight else read_run(folder)
     if preflight:
@@ -88,8 +93,7 @@ def judge(
     checks = [] if preflight else run_checks(records, CHECKERS if checkers is None else checkers)
     results = _decided(records, checks, preflight, folder.resolve().name)
     write_json(folder / "results.json", results.as_record())
-    write_text(folder / "junit.xml", junit_xml(results.as_record()))
-    return results
+    return results, records
 
 
 def _decided(

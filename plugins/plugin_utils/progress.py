@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import detail, state_words
+
 
 def progress_line(plan: Mapping[str, Any], now_s: float, sample: Mapping[str, Any] | None) -> str:
     """Say the time left, the active faults, and the load; `sample` adds up its generators."""
@@ -56,45 +58,6 @@ def _how_long(fault: Mapping[str, Any], now_s: float) -> str:
             return f"waiting for {state}, or begun by it, {waits_s:.0f} s more at most"
         return f"may hold where {state} came, {left} at most"
     return f"until {state_words(fault['until'])}, {left} at most" if "until" in fault else left
-
-
-def state_words(condition: Mapping[str, Any]) -> str:
-    """Say a state of the system in words."""
-    state = condition["state"]
-    if condition.get("changed"):
-        return f"a change of {state}"
-    key = next(key for key in ("is", "above", "below") if key in condition)
-    value = condition[key]
-    said = str(value).lower() if isinstance(value, bool) else f"{value}"
-    return f"{state} {key} {said}"
-
-
-def detail(fault: Mapping[str, Any]) -> str:
-    """Say a fault in a few words: its kind, what it was told, and on which nodes."""
-    groups = fault["params"].get("groups")
-    if groups:
-        return f"{fault['type']} " + " | ".join("+".join(members) for members in groups.values())
-    sides = _sides(fault)
-    if sides:
-        return f"{fault['type']} " + " | ".join("+".join(members) for members in sides)
-    told = " ".join(f"{key}={_value(value)}" for key, value in fault["params"].items())
-    where = fault.get("where")
-    asked = f" where {state_words(where)}" if where else ""
-    return f"{fault['type']} {told} on {'+'.join(fault['targets'])}{asked}".replace("  ", " ")
-
-
-def _sides(fault: Mapping[str, Any]) -> list[list[str]]:
-    """Return the sides of a cut that a shape made; none where it has no sides, or each node asks itself."""
-    blocked = {name: frozenset(program.get("blocked", ())) for name, program in fault["nodes"].items()}
-    if fault["type"] != "partition" or {"when", "where"} & set(fault):
-        return []
-    found = [[name for name in blocked if blocked[name] == cut] for cut in dict.fromkeys(blocked.values())]
-    apart = all(set(blocked) - set(side) == set(blocked[side[0]]) for side in found)
-    return found if len(found) > 1 and apart else []
-
-
-def _value(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else f"{value}"
 
 
 def load_words(samples: Sequence[Mapping[str, Any]]) -> str:

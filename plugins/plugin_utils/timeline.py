@@ -8,7 +8,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import detail, state_words
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import (
+    detail,
+    on_state,
+    state_words,
+)
 
 WIDTH = 100
 # Rows of a table or a chart that are shown of a plan with more.
@@ -20,7 +24,7 @@ QUIET, SEVERAL = ".", "#"
 def overview(plan: Mapping[str, Any]) -> str:
     """Describe the plan in a few lines, before it runs."""
     faults = [
-        f"fault     {fault['id']}: {fault['start_s']} s to {fault['end_s']} s{_on_state(fault)}, "
+        f"fault     {fault['id']}: {fault['start_s']} s to {fault['end_s']} s{on_state(fault)}, "
         + detail(fault)
         for fault in plan["faults"]
     ]
@@ -73,12 +77,6 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
 
-def _on_state(fault: Mapping[str, Any]) -> str:
-    """Say which states begin and end a fault within its times."""
-    words = {"when": "on", "until": "until"}
-    return "".join(f" {word} {state_words(fault[key])}" for key, word in words.items() if key in fault)
-
-
 def _capped(lines: Sequence[str], most: int, what: str) -> list[str]:
     """Return so many lines at most, and how many were left out."""
     left_out = len(lines) - most
@@ -92,7 +90,7 @@ def event_lines(faults: Sequence[Mapping[str, Any]]) -> list[str]:
         ends = "at most until" if {"when", "until"} & set(fault) else "ends"
         begins = "waits" if "when" in fault else "begins"
         events.append((fault["end_s"], 0, ends, fault["id"], ""))
-        events.append((fault["start_s"], 1, begins, fault["id"], detail(fault) + _on_state(fault)))
+        events.append((fault["start_s"], 1, begins, fault["id"], detail(fault) + on_state(fault)))
     events.sort(key=lambda event: event[:2])
     return [
         _cut(f"{f'{at_s:g} s':>10}  {what:<13}  {fault_id:<21}  {words}".rstrip(), WIDTH)

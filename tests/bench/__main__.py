@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.foundation.testbed.tests.bench import checker, compile, faults, lab, link
+from ansible_collections.foundation.testbed.tests.bench import checker, compile, faults, lab, link, report
 
 PARTS = {
     "checker": checker.main,
@@ -16,6 +16,7 @@ PARTS = {
     "cycles": lab.cycles,
     "faults": faults.main,
     "link": link.main,
+    "report": report.main,
 }
 
 

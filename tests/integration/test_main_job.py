@@ -24,6 +24,8 @@ RECORDS = {
     "results.json",
     "junit.xml",
     "report.html",
+    "series.json",
+    "summary.md",
 }
 
 

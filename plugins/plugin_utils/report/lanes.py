@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import kind_words, state, told
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 
 SAMPLE_S = 1.0
@@ -18,7 +19,7 @@ Entry = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One node in one state from ``from_s`` to ``to_s``: its health, leader, or a fault's side."""
+    """One node in one state from ``from_s`` to ``to_s``: its health, leader, or what a fault made of it."""
 
     node: str
     kind: str
@@ -51,19 +52,67 @@ def leader_spans(samples: Iterable[Entry], duration_s: float) -> list[Span]:
 
 
 def fault_spans(plan: Entry, faults: Iterable[Entry]) -> list[Span]:
-    """Return one span per fault and node, labelled with the fault and the side the node was on."""
+    """Return one span per fault and node that took part: what it made of the node, as the node felt it."""
     spans = []
     planned = {fault.get("id"): fault for fault in plan.get("faults") or []}
     for fault in faults:
         of_plan = planned.get(fault.get("id"), {})
-        from_s, to_s = fault_window(of_plan, fault)
-        groups = (of_plan.get("params") or {}).get("groups") or {}
-        idle = (fault.get("evidence") or {}).get("idle") or {}
+        window = fault_window(of_plan, fault)
+        evidence = fault.get("evidence") or {}
+        felt, idle = evidence.get("nodes") or {}, evidence.get("idle") or {}
         for node in (name for name in fault.get("targets") or [] if name not in idle):
-            side = next((name for name, members in groups.items() if node in members), "")
-            label = f"{fault.get('id')}: {side}" if side else str(fault.get("id"))
-            spans.append(Span(str(node), side or "fault", from_s, to_s, label))
+            own = felt.get(node) or {}
+            from_s = number(own.get("applied_s"), window[0])
+            to_s = max(from_s, number(own.get("reverted_s"), window[1]))
+            kind = state({**of_plan, "type": fault.get("type")})
+            spans.append(Span(str(node), kind, from_s, to_s, _label(of_plan, fault, node)))
     return spans
+
+
+def tracks(spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Return for each span its row within its node and how many rows the node needs: overlaps lie apart."""
+    ends: dict[str, list[float]] = {}
+    rows = [0] * len(spans)
+    for place in sorted(range(len(spans)), key=lambda place: spans[place].from_s):
+        span = spans[place]
+        own = ends.setdefault(span.node, [])
+        rows[place] = next((row for row, end_s in enumerate(own) if end_s <= span.from_s), len(own))
+        own[rows[place] : rows[place] + 1] = [span.to_s]
+    return [(row, len(ends[span.node])) for row, span in zip(rows, spans, strict=True)]
+
+
+def recovery_spans(faults: Sequence[Entry]) -> list[tuple[float, float]]:
+    """Return the stretches between the end of a fault and its recovery in which no other fault held."""
+    held = sorted((number(one.get("applied_s"), 0.0), number(one.get("reverted_s"), 0.0)) for one in faults)
+    ends = [to_s + number(one.get("recovery_s"), 0.0) for one in faults if (to_s := _end_s(one)) is not None]
+    spans: list[tuple[float, float]] = []
+    for place, (_, to_s) in enumerate(held):
+        from_s = max(end_s for _, end_s in held[: place + 1])
+        until_s = held[place + 1][0] if place + 1 < len(held) else max(ends, default=0.0)
+        reached_s = max((end_s for end_s in ends if end_s > to_s), default=0.0)
+        if min(until_s, reached_s) > from_s:
+            spans.append((from_s, min(until_s, reached_s)))
+    return spans
+
+
+def _end_s(fault: Entry) -> float | None:
+    found = fault.get("reverted_s")
+    return number(found, 0.0) if fault.get("recovery_s") is not None and found is not None else None
+
+
+def _label(planned: Entry, fault: Entry, node: str) -> str:
+    groups = (planned.get("params") or {}).get("groups") or {}
+    side = next((name for name, members in groups.items() if node in members), "")
+    words = (
+        kind_words(fault)
+        if not planned
+        else f"{kind_words(fault)} {told({**planned, 'params': _own(planned)})}"
+    )
+    return f"{fault.get('id')}: {words.strip()}{f', side {side}' if side else ''}"
+
+
+def _own(planned: Entry) -> dict[str, Any]:
+    return {key: value for key, value in (planned.get("params") or {}).items() if key != "groups"}
 
 
 def fault_window(planned: Entry, fault: Entry) -> tuple[float, float]:
@@ -73,7 +122,7 @@ def fault_window(planned: Entry, fault: Entry) -> tuple[float, float]:
 
 
 def _health(sample: Entry) -> str:
-    return "healthy" if sample.get("healthy") else "unhealthy"
+    return "up" if sample.get("healthy") else "not healthy"
 
 
 def _by_node(samples: Iterable[Entry]) -> Iterator[tuple[str, list[tuple[float, Entry]]]]:

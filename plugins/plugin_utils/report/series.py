@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import (
@@ -67,6 +68,31 @@ def latencies(columns: Columns, duration_s: float) -> tuple[Floats, dict[str, Fl
     parts = [latency_ms[start:end] for start, end in pairwise(cuts)]
     middle_s: Floats = (edges[:-1] + edges[1:]) / 2
     return middle_s, {name: _quantiles(parts, share) for name, share in QUANTILES.items()}
+
+
+def error_shares(found: Rates) -> dict[str, Floats]:
+    """Return what share of the operations due in each bucket got no answer, by what came instead."""
+    due = found.answered + found.failed + found.indeterminate + found.dropped
+    due[due == 0] = 1.0  # nothing was due: no share of it failed
+    parts = {"failed": found.failed, "indeterminate": found.indeterminate, "not sent": found.dropped}
+    return {name: part / due for name, part in parts.items()}
+
+
+def as_record(columns: Columns, duration_s: float) -> dict[str, Any]:
+    """Return series.json: throughput and latency over time, small enough to lay runs over one another."""
+    found = rates(columns, duration_s)
+    _, quantiles = latencies(columns, duration_s)
+    return {
+        "width_s": found.width_s,
+        "middle_s": found.middle_s.tolist(),
+        "answered": _rounded(found.answered),
+        "unanswered": _rounded(found.failed + found.indeterminate + found.dropped),
+        "latency_ms": {name: _rounded(values) for name, values in quantiles.items()},
+    }
+
+
+def _rounded(values: Floats) -> list[float | None]:
+    return [round(value, 3) if np.isfinite(value) else None for value in values.tolist()]
 
 
 def _edges(duration_s: float, width_s: float) -> Floats:

@@ -119,9 +119,9 @@ RING = {"n1": {"blocked": {"n3": "a"}}, "n2": {"blocked": {"n4": "a"}}, "n3": {"
     ("programs", "more", "words"),
     [
         (ALONE, {}, "cut (partition n1+n2 | n3), 20 s more"),
-        (RING, {}, "cut (partition shape=x on n1+n2+n3), 20 s more"),
+        (RING, {}, "cut (partition x on n1+n2+n3), 20 s more"),
         (ALONE, {"where": {"state": "leader", "is": True}},
-         "cut (partition shape=x on n1+n2+n3 where leader is true), 20 s more"),
+         "cut (partition x on n1+n2+n3 where leader is true), 20 s more"),
     ],
 )  # fmt: skip
 def test_a_cut_by_shape_is_told_by_its_sides(programs, more, words):

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.judge import judge
-from ansible_collections.foundation.testbed.plugins.plugin_utils.report import page
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report.ledger import ledger_rows
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.page import (
-    ledger_rows,
     render,
     script,
     write_report,
@@ -23,6 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.summary 
     MAX_LINES,
     verdict_table,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report.words import plainly
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import read_run
 from ansible_collections.foundation.testbed.tests.support.synthetic_run import Shape, write_run
 
@@ -74,9 +74,9 @@ def test_page_shows_verdict_reasons_charts_and_command(run):
     kind, results, folder, text = run
     page = Page(text)
     assert {"pass": "Passed", "fail": "Failed", "unknown": "Unknown"}[kind] in page.text
-    assert all(reason in page.text for reason in results.reasons)
+    assert all(reason[1:] in page.text for reason in results.reasons)
     assert json.loads((folder / "run.json").read_text())["command"] in page.text
-    assert sum(1 for tag, attrs in page.tags if tag == "div" and "data-root-id" in attrs) == 3
+    assert sum(1 for tag, attrs in page.tags if tag == "div" and "data-root-id" in attrs) == 4
     assert "packets dropped" in page.text
     assert ("Anomalies" in page.text) == (kind == "fail")
     assert any(tag == "svg" for tag, _ in page.tags) == (kind == "fail")
@@ -178,11 +178,11 @@ def test_diagram_keeps_order_and_leaves_the_open_open():
 
 
 def test_figures_of_any_kind_of_fault_are_said_plainly():
-    said = page._plainly({
+    said = plainly({
         "backend": "nfqueue", "delay": {"asked_ms": 50.0, "measured_ms": 49.63, "of": 37}, "lacks": [],
         "processes": [{"pid": 145, "name": "etcd"}], "back_s": None, "<b>": "<i>",
     })  # fmt: skip
     assert said == [
-        "backend nfqueue", "delay (asked ms 50, measured ms 49.63, of 37)", "processes (pid 145, name etcd)",
+        "backend nfqueue", "delay (asked 50 ms, measured 49.63 ms, of 37)", "processes (pid 145, name etcd)",
         "<b> <i>",
     ]  # fmt: skip
