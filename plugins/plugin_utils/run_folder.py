@@ -28,7 +28,7 @@ def run_name(scenario: str, now: datetime) -> str:
 
 def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str, Any]) -> Path:
     """Make the folder of a new run with its scenario, its plan and `run.json`, and point `latest` to it."""
-    folder = _free_folder(runs_dir, run_name(scenario_file.stem, datetime.now(UTC)))
+    folder = free_folder(runs_dir, run_name(scenario_file.stem, datetime.now(UTC)))
     shutil.copyfile(scenario_file, folder / "scenario.yml")
     write_text(folder / "plan.json", plan_text)
     write_json(folder / "run.json", {"run": folder.name, **about, "steps": []})
@@ -38,7 +38,7 @@ def create(runs_dir: Path, scenario_file: Path, plan_text: str, about: dict[str,
     return folder
 
 
-def _free_folder(runs_dir: Path, name: str) -> Path:
+def free_folder(runs_dir: Path, name: str) -> Path:
     """Make and return the folder `name`, or `name-2`, `name-3`, … where runs began in the same second."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))

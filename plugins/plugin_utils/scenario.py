@@ -31,6 +31,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
 from pydantic import BeforeValidator, Field, model_validator
 
 SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
+# Not the name of a scenario: it stands for every one of a folder.
+ALL = "all"
 
 
 def _criterion(value: object) -> float | str:
@@ -122,6 +124,7 @@ class Scenario(Strict):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: str = ""
     system: str
+    node_count: Annotated[int, Field(ge=2)] | None = None
     seed: Annotated[int, Field(ge=0)] = 1
     duration: Duration
     workload: Workload
@@ -174,7 +177,7 @@ def find_scenario(name: str, folder: Path = SCENARIOS_DIR) -> Path:
     path = Path(name)
     if path.suffix in (".yml", ".yaml") and path.is_file():
         return path.resolve()
-    known = {file.stem: file for file in sorted(folder.glob("*.yml"))}
+    known = {file.stem: file for file in sorted(folder.glob("*.yml")) if file.stem != ALL}
     if name not in known:
         raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml file"])
     return known[name]
