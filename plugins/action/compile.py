@@ -22,8 +22,10 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
     plan_text,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, read_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.progress import overview
-from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 
@@ -34,14 +36,25 @@ class ActionModule(ActionBase):
         began_wall_ns = time.time_ns()
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
-            {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}}
+            {
+                "scenario": {"type": "str", "required": True},
+                "runs_dir": {"type": "path", "required": True},
+                "allow_unmapped": {"type": "bool", "default": False},
+                "experiment_nodes": {"type": "list", "elements": "str", "default": []},
+            }
         )
         try:
             cluster = cluster_view(task_vars)
             path = find_scenario(options["scenario"])
-            plan = compile_plan(path.stem, load_scenario(path), cluster)
+            how = Importing(options["allow_unmapped"], options["experiment_nodes"])
+            read = read_scenario(path, cluster, how)
+            plan = compile_plan(path.stem, read.scenario, cluster)
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
+        if read.text:
+            Display().display(f"# {path.name}, as a scenario\n{read.text}")
+        for line in read.unmapped:
+            Display().warning(f"{path.name}: left out: {line}")
         Display().display(overview(plan))
         result.update(
             plan=plan,
@@ -65,6 +78,8 @@ class ActionModule(ActionBase):
                 "versions": {"ansible": ansible.release.__version__, "python": sys.version.split()[0]},
             },
         )
+        if read.text:
+            write_text(folder / "scenario.yml", read.text)
         run_folder.mark_step(folder, "preflight")
         return {**result, "run": folder.name, "folder": str(folder)}
 

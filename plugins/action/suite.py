@@ -18,6 +18,7 @@ from ansible.utils.display import Display
 from ansible_collections.foundation.testbed.plugins.plugin_utils import run_folder, suite
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import cluster_view
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json, write_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
@@ -34,11 +35,14 @@ class ActionModule(ActionBase):
                 "scenarios_dir": {"type": "path", "default": str(SCENARIOS_DIR)},
                 "runs_dir": {"type": "path", "required": True},
                 "playbook": {"type": "path", "required": True},
+                "allow_unmapped": {"type": "bool", "default": False},
+                "experiment_nodes": {"type": "list", "elements": "str", "default": []},
             }
         )
         try:
             folder = Path(options["scenarios_dir"])
-            chosen = suite.choose(options["scenarios"], cluster_view(task_vars), folder)
+            how = Importing(options["allow_unmapped"], options["experiment_nodes"])
+            chosen = suite.choose(options["scenarios"], cluster_view(task_vars), folder, how)
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
         for name, reason in chosen.left_out.items():

@@ -26,9 +26,20 @@ attributes:
     support: none
 options:
   scenario:
-    description: Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
+    description:
+      - Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
+      - Also the path of an experiment of the Chaos Toolkit, C(.json) or C(.yaml), which is made a scenario.
     type: str
     required: true
+  allow_unmapped:
+    description: Leave out what an experiment holds that has no counterpart here, rather than refuse it.
+    type: bool
+    default: false
+  experiment_nodes:
+    description: Nodes that commands of an experiment are meant for which are not run through ssh.
+    type: list
+    elements: str
+    default: []
   runs_dir:
     description: Folder that the run's own folder is made in.
     type: path

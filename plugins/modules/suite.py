@@ -40,6 +40,15 @@ options:
     description: Playbook that runs one scenario, given as the variable C(scenario).
     type: path
     required: true
+  allow_unmapped:
+    description: As of M(foundation.testbed.compile).
+    type: bool
+    default: false
+  experiment_nodes:
+    description: As of M(foundation.testbed.compile).
+    type: list
+    elements: str
+    default: []
 requirements:
   - pydantic
 seealso:

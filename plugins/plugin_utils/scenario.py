@@ -175,11 +175,11 @@ def threshold(name: str, given: float | str) -> float:
 def find_scenario(name: str, folder: Path = SCENARIOS_DIR) -> Path:
     """Return the file of a scenario given by name or by path; raises InputError with the names there are."""
     path = Path(name)
-    if path.suffix in (".yml", ".yaml") and path.is_file():
+    if path.suffix in (".yml", ".yaml", ".json") and path.is_file():
         return path.resolve()
     known = {file.stem: file for file in sorted(folder.glob("*.yml")) if file.stem != ALL}
     if name not in known:
-        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml file"])
+        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml or .json file"])
     return known[name]
 
 

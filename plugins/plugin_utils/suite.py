@@ -13,11 +13,11 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, read_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
     ALL,
     SCENARIOS_DIR,
     find_scenario,
-    load_scenario,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
@@ -49,7 +49,9 @@ class Choice:
     left_out: dict[str, str]
 
 
-def choose(scenarios: str, cluster: ClusterView, folder: Path = SCENARIOS_DIR) -> Choice:
+def choose(
+    scenarios: str, cluster: ClusterView, folder: Path = SCENARIOS_DIR, how: Importing | None = None
+) -> Choice:
     """Return what `all` or a list with commas stands for, every file checked against the cluster.
 
     Of `all`, a scenario that is written for another number of nodes is left out. Raises InputError with the
@@ -61,7 +63,7 @@ def choose(scenarios: str, cluster: ClusterView, folder: Path = SCENARIOS_DIR) -
     problems: list[str] = []
     for path in paths:
         try:
-            scenario = load_scenario(path)
+            scenario = read_scenario(path, cluster, how or Importing()).scenario
             if everything and scenario.node_count not in (None, len(cluster.nodes)):
                 nodes = f"for {scenario.node_count} nodes; the cluster has {len(cluster.nodes)}"
                 chosen.left_out[path.stem] = nodes
