@@ -60,11 +60,11 @@ class ActionModule(ActionBase):
             if child.stopped:
                 break
             Display().banner(f"SCENARIO {number} of {len(paths)}: {path.stem}")
-            before = set(runs_dir.glob("*/run.json"))
+            before = run_folder.all_runs(runs_dir)
             status = child.run(suite.child_arguments(sys.argv, context.CLIARGS["args"], playbook, path))
-            made = sorted(set(runs_dir.glob("*/run.json")) - before)
+            made = sorted(run_folder.all_runs(runs_dir) - before)
             if made:
-                runs.append(suite.run_of(made[-1].parent, path.stem, status))
+                runs.append(suite.run_of(made[-1], path.stem, status))
             else:
                 runs.append(suite.Run(path.stem, exit_status=status, reasons=["It was refused, or stopped."]))
         return runs

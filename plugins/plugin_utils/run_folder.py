@@ -54,6 +54,11 @@ def _made(folder: Path) -> bool:
     return True
 
 
+def all_runs(runs_dir: Path) -> set[Path]:
+    """Return the folders of all runs, each by its own name; `latest` is another name of one."""
+    return {path.parent.resolve() for path in runs_dir.glob("*/run.json")}
+
+
 def find_run(runs_dir: Path, name: str) -> Path:
     """Return the folder of a run given by name, path or 'latest'; raises InputError with the newest names."""
     for candidate in (runs_dir / name, Path(name)):

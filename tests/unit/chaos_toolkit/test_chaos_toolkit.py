@@ -100,7 +100,7 @@ UNMAPPED = [
     (command("rm", "-rf /tmp/x"), "provider.path: the command 'rm' has no counterpart"),
     (command("kill", "-STOP 1234"), "provider.path: the command 'kill'"),
     (command("pkill", "-HUP etcd"), "provider.arguments: '-HUP etcd' has no counterpart"),
-    (command("tc", "qdisc add dev eth0 root tbf rate 1mbit"), "provider.arguments: 'qdisc add dev eth0 root tbf"),
+    (command("tc", "qdisc add dev eth0 root tbf rate 1mbit"), "provider.arguments: 'qdisc add"),
     (command("iptables", "-A FORWARD -j DROP"), "provider.arguments: '-A FORWARD -j DROP'"),
     (command("stress-ng", "--cpu 1"), "provider.arguments: a --timeout"),
     (command("ssh", "web1 reboot"), "provider.arguments: 'web1' is no node of the cluster"),

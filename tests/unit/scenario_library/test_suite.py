@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
+from ansible_collections.foundation.testbed.plugins.plugin_utils.run_folder import all_runs
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.suite import (
     Choice,
@@ -126,6 +127,14 @@ def test_what_was_not_run_any_more_is_unknown():
     assert "verdict UNKNOWN" in shown and "It was not run." in shown and "left out" in shown
     assert "[a](../20261124T120001Z-a/report.html) | pass | 61 |" in markdown(record)
     assert json.dumps(record)
+
+
+def test_the_newest_run_has_its_own_name_beside_latest(tmp_path):
+    """A suite tells its runs by the folders that are new; `latest` must not be taken for one."""
+    (tmp_path / "20261124T120000Z-a").mkdir()
+    (tmp_path / "20261124T120000Z-a" / "run.json").write_text("{}")
+    (tmp_path / "latest").symlink_to("20261124T120000Z-a")
+    assert all_runs(tmp_path) == {tmp_path / "20261124T120000Z-a"}
 
 
 def test_a_run_without_results_is_unknown(tmp_path):
