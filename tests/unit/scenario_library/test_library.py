@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
-from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR, load_scenario
 
 FILES = {path.stem: path for path in sorted(SCENARIOS_DIR.glob("*.yml"))}
@@ -26,8 +26,8 @@ def plan(name: str):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_scenario_compiles_for_its_cluster(name):
-    assert plan(name)["faults"]
+def test_every_scenario_compiles_for_its_cluster_to_the_same_bytes(name):
+    assert plan(name)["faults"] and plan_text(plan(name)) == plan_text(plan(name))
 
 
 def spans(compiled) -> dict[str, tuple[float, float]]:
