@@ -21,7 +21,7 @@ help: ## Show what there is
 demo: setup-run ## Make the lab, deploy etcd, cut it in two under load, judge, report
 	$(PLAYBOOK) playbooks/site.yml -e scenario=$(SCENARIO)
 
-run: setup-run ## Run SCENARIO=name on the lab that stands
+run: setup-run ## Run SCENARIO=name (or all) on the lab that stands
 	$(PLAYBOOK) playbooks/run.yml -e scenario=$(SCENARIO)
 
 heal: setup-run ## End every run and take back every fault, now

@@ -18,13 +18,12 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive i
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_view import cluster_view
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
     asked_of,
-    compile_plan,
-    plan_text,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, compiled
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import queries_of
-from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
-from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import overview, timeline
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
@@ -36,14 +35,25 @@ class ActionModule(ActionBase):
         began_wall_ns = time.time_ns()
         result = super().run(tmp, task_vars)
         _validation, options = self.validate_argument_spec(
-            {"scenario": {"type": "str", "required": True}, "runs_dir": {"type": "path", "required": True}}
+            {
+                "scenario": {"type": "str", "required": True},
+                "runs_dir": {"type": "path", "required": True},
+                "allow_unmapped": {"type": "bool", "default": False},
+                "experiment_nodes": {"type": "list", "elements": "str", "default": []},
+            }
         )
         try:
             cluster = cluster_view(task_vars)
             path = find_scenario(options["scenario"])
-            plan, text = plan_of(path, cluster)
+            how = Importing(options["allow_unmapped"], options["experiment_nodes"])
+            read = compiled(path, cluster, how)
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
+        if read.imported:
+            Display().display(f"# {path.name}, as a scenario\n{read.imported}")
+        for line in read.unmapped:
+            Display().warning(f"{path.name}: left out: {line}")
+        plan = read.plan
         Display().display(timeline(plan) if self._task.check_mode else overview(plan))
         result.update(
             plan=plan,
@@ -58,7 +68,7 @@ class ActionModule(ActionBase):
         folder = run_folder.create(
             Path(options["runs_dir"]),
             path.with_name("scenario.yml") if path.suffix == ".json" else path,
-            text,
+            read.text,
             {
                 "scenario": plan["scenario"]["name"],
                 "seed": plan["seed"],
@@ -69,16 +79,10 @@ class ActionModule(ActionBase):
             },
             plan["scenario"]["name"],
         )
+        if read.imported:
+            write_text(folder / "scenario.yml", read.imported)
         run_folder.mark_step(folder, "preflight")
         return {**result, "run": folder.name, "folder": str(folder)}
-
-
-def plan_of(path: Path, cluster) -> tuple[dict, str]:
-    """Return the plan of a scenario file, or a saved plan, with its text; raises InputError."""
-    if path.suffix == ".json":
-        return load_plan(path, cluster)
-    plan = compile_plan(path.stem, load_scenario(path), cluster)
-    return plan, plan_text(plan)
 
 
 def command_to_repeat(scenario: str, task_vars) -> str:

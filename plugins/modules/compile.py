@@ -30,8 +30,18 @@ options:
       - Name of a scenario of this collection, or the path of a C(.yml) or C(.yaml) file.
       - The path of a C(.json) file is a saved plan, such as C(runs/latest/plan.json). It runs again as it is,
         on the cluster that it was compiled for.
+      - Also the path of an experiment of the Chaos Toolkit, C(.json) or C(.yaml), which is made a scenario.
     type: str
     required: true
+  allow_unmapped:
+    description: Leave out what an experiment holds that has no counterpart here, rather than refuse it.
+    type: bool
+    default: false
+  experiment_nodes:
+    description: Nodes that commands of an experiment are meant for which are not run through ssh.
+    type: list
+    elements: str
+    default: []
   runs_dir:
     description: Folder that the run's own folder is made in.
     type: path

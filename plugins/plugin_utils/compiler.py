@@ -113,6 +113,8 @@ def asked_of(plan: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
     """Whatever the scenario asks for that this cluster does not have."""
+    if scenario.node_count not in (None, len(cluster.nodes)):
+        yield f"node_count: given {scenario.node_count}; allowed: {len(cluster.nodes)}, as the cluster has"
     if scenario.system not in cluster.workloads:
         yield f"system: {not_allowed(scenario.system, cluster.workloads)}"
     elif scenario.workload.type not in cluster.workloads[scenario.system]:

@@ -33,7 +33,7 @@ def create(
 
     A run of a saved plan has a scenario file only where there was one beside the plan, and a name of its own.
     """
-    folder = _free_folder(runs_dir, run_name(name or scenario_file.stem, datetime.now(UTC)))
+    folder = free_folder(runs_dir, run_name(name or scenario_file.stem, datetime.now(UTC)))
     if scenario_file.is_file():
         shutil.copyfile(scenario_file, folder / "scenario.yml")
     write_text(folder / "plan.json", plan_text)
@@ -44,7 +44,7 @@ def create(
     return folder
 
 
-def _free_folder(runs_dir: Path, name: str) -> Path:
+def free_folder(runs_dir: Path, name: str) -> Path:
     """Make and return the folder `name`, or `name-2`, `name-3`, … where runs began in the same second."""
     runs_dir.mkdir(parents=True, exist_ok=True)
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
@@ -58,6 +58,11 @@ def _made(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def all_runs(runs_dir: Path) -> set[Path]:
+    """Return the folders of all runs, each by its own name; `latest` is another name of one."""
+    return {path.parent.resolve() for path in runs_dir.glob("*/run.json")}
 
 
 def find_run(runs_dir: Path, name: str) -> Path:

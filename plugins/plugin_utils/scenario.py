@@ -41,6 +41,8 @@ from pydantic import Field, PrivateAttr, model_validator
 SCENARIOS_DIR = Path(__file__).resolve().parents[2] / "scenarios"
 # What conditions are checked against while the duration itself is wrong.
 _SOME_DURATION_S = 3600.0
+# Not the name of a scenario: it stands for every one of a folder.
+ALL = "all"
 
 
 class Scenario(Strict):
@@ -52,6 +54,9 @@ class Scenario(Strict):
     options: Annotated[
         dict[str, Scalar], Field(description="Options of the system, by name; the run deploys it with them.")
     ] = Field(default={})
+    node_count: Annotated[int, Field(ge=2, description="For a cluster of exactly so many nodes.")] | None = (
+        None
+    )
     seed: Annotated[int, Field(ge=0, description="All that is random is drawn from it.")] = 1
     duration: Annotated[Duration, Field(description="Length of the load, from the start instant.")]
     workload: Annotated[Workload, Field(description="The load.")]
@@ -107,9 +112,10 @@ def find_scenario(name: str, folder: Path = SCENARIOS_DIR) -> Path:
     path = Path(name)
     if path.suffix in (".yml", ".yaml", ".json") and path.is_file():
         return path.resolve()
-    known = {file.stem: file for file in sorted(folder.glob("*.yml"))}
+    known = {file.stem: file for file in sorted(folder.glob("*.yml")) if file.stem != ALL}
     if name not in known:
-        raise InputError([f"scenario: {not_allowed(name, known)}; or the path of a .yml or plan.json file"])
+        allowed = f"{not_allowed(name, known)}; or the path of a .yml, plan.json or experiment's file"
+        raise InputError([f"scenario: {allowed}"])
     return known[name]
 
 

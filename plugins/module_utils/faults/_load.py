@@ -95,6 +95,8 @@ def hold_memory(job: Mapping[str, Any], lease: Lease) -> None:
     """Hold the node's usage of memory at the target; the first that the kernel kills."""
     _set_own("oom_score_adj", "1000")
     memory = Memory()
+    memory.take()
+    say(held=memory.held)  # it has begun: nodes that share processors take seconds to fill a large memory
     while True:
         memory.to(job["bytes"], lambda: own_limits.memory_used() or 0)
         say(held=memory.held)

@@ -105,11 +105,6 @@ def test_options_that_a_plan_cannot_hold_are_a_mistake(tmp_path, options):
         load_scenario(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_every_scenario_of_the_collection_compiles_for_the_local_cluster(path):
-    assert compile_plan(path.stem, load_scenario(path), LOCAL)["scenario"]["name"] == path.stem
-
-
 @given(data=st.sampled_from(sorted(ORIGINALS)).flatmap(lambda name: mutated(ORIGINALS[name])))
 def test_any_mutation_is_a_plan_or_clear_errors(tmp_path, monkeypatch, data):
     """Whatever stands in the file: a plan of strict JSON, or lines that name the file; nothing else."""

@@ -14,14 +14,11 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils import admissio
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
     compile_plan,
     node_programs,
-    plan_text,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
     SCENARIOS_DIR,
     Scenario,
-    find_scenario,
-    load_scenario,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
 from hypothesis import given
@@ -47,14 +44,6 @@ def problems(data):
     with pytest.raises(InputError) as caught:
         compile_plan("s", parse_model(Scenario, data, "s.yml"), CLUSTER)
     return caught.value.problems
-
-
-@pytest.mark.parametrize("name", [path.stem for path in SCENARIOS_DIR.glob("*.yml")])
-def test_every_shipped_scenario_compiles_to_the_same_bytes(name):
-    scenario = load_scenario(find_scenario(name))
-    assert plan_text(compile_plan(name, scenario, CLUSTER)) == plan_text(
-        compile_plan(name, scenario, CLUSTER)
-    )
 
 
 @pytest.mark.parametrize(
