@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,5 +57,6 @@ def read_scenario(path: Path, cluster: ClusterView, how: Importing) -> Read:
     if done.unmapped and not how.allow_unmapped:
         hint = "nothing was run; -e allow_unmapped=true leaves out what is named above"
         raise InputError([f"{path.name}: {line}" for line in [*done.unmapped, hint]])
-    text = "---\n" + yaml.safe_dump(done.scenario, sort_keys=False, width=100, allow_unicode=True)
-    return Read(parse_model(Scenario, done.scenario, path.name), text, done.unmapped)
+    plain = json.loads(json.dumps(done.scenario))  # Ansible's own kinds of text are none of YAML's
+    text = "---\n" + yaml.safe_dump(plain, sort_keys=False, width=100, allow_unicode=True)
+    return Read(parse_model(Scenario, plain, path.name), text, done.unmapped)
