@@ -64,8 +64,9 @@ def compiled(path: Path, cluster: ClusterView, how: Importing) -> Compiled:
     if done.unmapped and not how.allow_unmapped:
         hint = "nothing was run; -e allow_unmapped=true leaves out what is named above"
         raise source.refused([*done.unmapped, hint])
-    imported = "---\n" + yaml.safe_dump(done.scenario, sort_keys=False, width=100, allow_unicode=True)
-    scenario = parse_model(Scenario, done.scenario, Source(path.name))
+    plain = json.loads(json.dumps(done.scenario))  # Ansible's own kinds of text are none of YAML's
+    imported = "---\n" + yaml.safe_dump(plain, sort_keys=False, width=100, allow_unicode=True)
+    scenario = parse_model(Scenario, plain, Source(path.name))
     found = _compiled(path, scenario, cluster)
     return Compiled(found.plan, found.text, imported, done.unmapped)
 

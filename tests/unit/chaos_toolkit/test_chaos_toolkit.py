@@ -146,6 +146,19 @@ def test_an_import_is_refused_until_told_to_leave_things_out(tmp_path):
     assert len(read.unmapped) == 1 and len(read.plan["faults"]) == 1
 
 
+def test_names_from_an_inventory_are_texts_of_another_kind(tmp_path):
+    """Ansible hands over texts of classes of its own, which YAML does not write."""
+
+    class Tagged(str):
+        pass
+
+    nodes = {Tagged(name): Tagged(address) for name, address in NODES.items()}
+    cluster = ClusterView("t", nodes, {}, {}, {Tagged("etcd"): ["register"]})
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"title": "t", "method": [KILL]}))
+    assert yaml.safe_load(read_scenario(path, cluster, Importing()).text)["conditions"][0]["nodes"] == ["n1"]
+
+
 def test_an_experiment_that_breaks_nothing_is_refused_whatever_is_allowed(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"title": "t", "method": [command("rm", "x")]}))
