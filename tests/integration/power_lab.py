@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -50,13 +51,10 @@ def programs(paths: LabPaths, run: str) -> list[int]:
     wanted = str(power_dir(paths) / run)
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted.encode() in words:
-            found.append(int(path.parent.name))
-    return sorted(found, key=lambda pid: Path(f"/proc/{pid}").stat().st_ctime_ns)
+        with contextlib.suppress(OSError):  # it may end in this very moment
+            if wanted.encode() in path.read_bytes().split(b"\0"):
+                found.append((path.parent.stat().st_ctime_ns, int(path.parent.name)))
+    return [pid for _since, pid in sorted(found)]
 
 
 def entries(folder: Path, node: str) -> list[dict[str, Any]]:
