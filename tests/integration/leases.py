@@ -338,7 +338,7 @@ def tries(said: Said) -> dict[str, Attempt]:
 def mix(seed: int, node: str, cluster: ClusterView) -> list[Said]:
     """Two to four faults of any kind with random windows, the same for the same seed."""
     draw = random.Random(seed)
-    chosen = draw.sample(rows.MIXED, draw.randint(2, 4))
+    chosen = draw.sample(rows.mixed(cluster), draw.randint(2, 4))
     return [
         {
             **fault(rows.SAID[name], node, cluster, draw.uniform(0.5, 3.0), draw.uniform(1.0, 4.0)),
