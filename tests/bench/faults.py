@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import leases
 import said as rows
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from support import Lab
 
 INVENTORY = Path(__file__).resolve().parent / "inventory_faults"
@@ -27,6 +28,8 @@ INVENTORY = Path(__file__).resolve().parent / "inventory_faults"
 BROKEN = ("n1", "n3", "n5")
 WHOLE = ("n2", "n4", "n6")
 MIXES = 100
+# How often a node that does not answer is cut and switched on again.
+MENDS = 5
 WAYS = (*leases.WAYS, "controller killed", "two runs", "full disk")
 # Only attempts of which this finds the name, such as `link|mix 7$` or `disk: fail, reboot`.
 ONLY = re.compile(os.environ.get("ONLY", ""))
@@ -37,6 +40,7 @@ class Nodes:
 
     def __init__(self, lab: Lab):
         self.lab, self.cluster = lab, leases.cluster_of(lab)
+        self.limits = leases.Switch(leases.paths_of(lab, BROKEN[0]), BROKEN[0]).limits()
         self.free: queue.Queue[str] = queue.Queue()
         for node in BROKEN:
             leases.prepare(lab, node)
@@ -49,11 +53,23 @@ class Nodes:
             left = attempt(self.lab, node, leases.with_peers(self.cluster, node, WHOLE))
         except Exception as error:  # one that cannot even be tried is a line of the table as well
             left = [f"{type(error).__name__}: {error}"]
+            self.mend(node)
         finally:
             self.free.put(node)
         for problem in left:
             print(f"  {name} ({node}): {problem}", flush=True)
         return left
+
+    def mend(self, node: str) -> None:
+        """Have a node on anew, so that what went wrong on it is not the fault of what comes next."""
+        switch = leases.Switch(leases.paths_of(self.lab, node), node)
+        for _ in range(MENDS):
+            with contextlib.suppress(AssertionError, LabError):
+                if switch.answers():
+                    return
+                switch.cut()
+                switch.on(self.limits)
+                leases.await_boot(self.lab, node)
 
     def try_all(self, attempts: dict[str, leases.Attempt]) -> dict[str, list[str]]:
         """Try those that are wanted, as many at once as nodes can be broken; returns what each left."""
