@@ -56,8 +56,7 @@ class Nodes:
             self.mend(node)
         finally:
             self.free.put(node)
-        for problem in left:
-            print(f"  {name} ({node}): {problem}", flush=True)
+        print(f"  {name} ({node}): {'; '.join(left) or 'nothing left'}", file=sys.stderr, flush=True)
         return left
 
     def mend(self, node: str) -> None:
@@ -81,7 +80,10 @@ class Nodes:
         with ThreadPoolExecutor(len(BROKEN)) as pool:
             found = dict(zip(wanted, pool.map(self.try_one, wanted, wanted.values()), strict=True))
         clean = sum(not left for left in found.values())
-        print(f"{clean} of {len(found)} left nothing ({time.monotonic() - began:.0f} s)", flush=True)
+        print(f"{clean} of {len(found)} left nothing ({time.monotonic() - began:.0f} s)")
+        for name, left in found.items():
+            for problem in left:
+                print(f"  {name}: {problem}", flush=True)
         return found
 
 
