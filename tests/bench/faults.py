@@ -20,7 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import leases
 import said as rows
+import ways
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from power_lab import await_boot, paths_of
 from support import Lab
 
 INVENTORY = Path(__file__).resolve().parent / "inventory_faults"
@@ -30,7 +33,7 @@ WHOLE = ("n2", "n4", "n6")
 MIXES = 100
 # How often a node that does not answer is cut and switched on again.
 MENDS = 5
-WAYS = (*leases.WAYS, "controller killed", "two runs", "full disk")
+WAYS = (*ways.WAYS, "controller killed", "two runs", "full disk")
 # Only attempts of which this finds the name, such as `link|mix 7$` or `disk: fail, reboot`.
 ONLY = re.compile(os.environ.get("ONLY", ""))
 
@@ -40,7 +43,7 @@ class Nodes:
 
     def __init__(self, lab: Lab):
         self.lab, self.cluster = lab, leases.cluster_of(lab)
-        self.limits = leases.Switch(leases.paths_of(lab, BROKEN[0]), BROKEN[0]).limits()
+        self.limits = Switch(paths_of(lab, BROKEN[0]), BROKEN[0]).limits()
         self.free: queue.Queue[str] = queue.Queue()
         for node in BROKEN:
             leases.prepare(lab, node)
@@ -61,14 +64,14 @@ class Nodes:
 
     def mend(self, node: str) -> None:
         """Have a node on anew, so that what went wrong on it is not the fault of what comes next."""
-        switch = leases.Switch(leases.paths_of(self.lab, node), node)
+        switch = Switch(paths_of(self.lab, node), node)
         for _ in range(MENDS):
             with contextlib.suppress(AssertionError, LabError):
                 if switch.answers():
                     return
                 switch.cut()
                 switch.on(self.limits)
-                leases.await_boot(self.lab, node)
+                await_boot(self.lab, node)
 
     def try_all(self, attempts: dict[str, leases.Attempt]) -> dict[str, list[str]]:
         """Try those that are wanted, as many at once as nodes can be broken; returns what each left."""
@@ -105,8 +108,8 @@ def matrix(nodes: Nodes) -> None:
             reason = rows.senseless(said, way)
             if reason is not None:
                 reasons.setdefault(f"{name}: {reason}", []).append(way)
-    for reason, ways in reasons.items():
-        print(f"  n/a: {reason} ({', '.join(ways)})")
+    for reason, of in reasons.items():
+        print(f"  n/a: {reason} ({', '.join(of)})")
 
 
 def _cell(left: list[str] | None, senseless: str | None) -> str:

@@ -15,7 +15,7 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,14 @@ import power_lab
 import said as rows
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, fault_class
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab as ProviderLab
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import answers_ssh
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import cut_entries
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import own_program
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results
 from fault_lab import Staged, differences, install_agent, put, stage, state_of
 from power_lab import StagedProvider, await_boot, paths_of
 from support import ROOT, Lab, kill_tree, wait_until
+from ways import GONE_WITHIN_S, WAYS, Either, full_disk
 
-# Seconds after the planned end at which nothing may be left; what is compared over ssh adds its own time.
-GONE_WITHIN_S = 1.0
 NODES = ("n1", "n2", "n3")
 
 SERVER_UNIT = """[Service]
@@ -45,7 +41,6 @@ Restart=always
 WantedBy=multi-user.target
 """
 Said = dict[str, Any]
-Either = Staged | StagedProvider
 
 
 def prepare(lab: Lab, node: str) -> None:
@@ -140,80 +135,8 @@ def traces_after(staged: Either, at_s: float) -> list[str]:
     return staged.traces()
 
 
-def plainly(staged: Either) -> None:
-    """Nobody dies."""
-    assert staged.finish(), "a ledger"
-
-
-def holder_killed(staged: Either) -> None:
-    """SIGKILL in mid-fault to what holds it.
-
-    To the agent and all its helpers: gone at once, long before the planned end. To the provider's program:
-    its spare goes on.
-    """
-    staged.wait_for(2.0)
-    assert staged.ledger("apply") or staged.ledger("load"), "the fault had begun"
-    staged.kill()
-    staged.finish()
-
-
-def ssh_cut(staged: Either) -> None:
-    """Nobody reaches the node by ssh from before the end until after it."""
-    address = staged.lab.variables(staged.node)["ansible_host"]
-    staged.wait_for(1.5)
-    subprocess.run(["ip", "route", "add", "blackhole", f"{address}/32"], check=True)
-    try:
-        assert not answers_ssh(address), "ssh is cut"
-        staged.wait_for(max(each["end_s"] for each in staged.program["faults"]) + GONE_WITHIN_S)
-    finally:
-        subprocess.run(["ip", "route", "del", "blackhole", f"{address}/32"], check=True)
-    staged.finish()
-
-
-def power_cut(staged: Either) -> None:
-    """The node loses its power in mid-fault and boots again."""
-    staged.wait_for(2.0)
-    power_cycle(staged.lab, staged.node)
-    if isinstance(staged, StagedProvider):
-        staged.finish()
-
-
-def power_cycle(lab: Lab, name: str) -> None:
-    """Cut a node's power and boot it again, with its limits; returns once its recovery has ended."""
-    paths = paths_of(lab, name)
-    switch = Switch(paths, name)
-    limits = switch.limits()
-    with ProviderLab(paths).locked():
-        switch.cut()
-        switch.on(limits)
-    await_boot(lab, name)
-
-
-@contextlib.contextmanager
-def full_disk(lab: Lab, node: str) -> Iterator[None]:
-    """Fill the node's own disk to the last byte."""
-    room = int(lab.on(node, "df --output=avail -B1 / | tail -1"))
-    assert room < 4 * 2**30, "only a disk of the node's own may be filled"
-    lab.on(
-        node,
-        "dd if=/dev/zero of=/filler bs=1M 2>/dev/null; dd if=/dev/zero of=/filler2 bs=1k 2>/dev/null; true",
-    )
-    try:
-        yield
-    finally:
-        await_boot(lab, node)
-        lab.on(node, "rm -f /filler /filler2")
-
-
 # What faults say that cannot begin on a full disk.
 FULL = ("No space left", "are used already")
-
-WAYS: dict[str, Callable[[Either], None]] = {
-    "plain": plainly,
-    "holder killed": holder_killed,
-    "ssh cut": ssh_cut,
-    "reboot": power_cut,
-}
 
 
 def try_way(lab: Lab, node: str, way: str, said: Said, cluster: ClusterView, for_s: float = 5.0) -> list[str]:
