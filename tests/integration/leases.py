@@ -135,8 +135,8 @@ def traces_after(staged: Either, at_s: float) -> list[str]:
     return staged.traces()
 
 
-# What faults say that cannot begin on a full disk.
-FULL = ("No space left", "are used already")
+# What faults say that cannot begin: on a full disk, or while another one holds the same.
+FULL, TAKEN = ("No space left", "are used already", "bytes are free"), ("is damaged by",)
 
 
 def try_way(lab: Lab, node: str, way: str, said: Said, cluster: ClusterView, for_s: float = 5.0) -> list[str]:
@@ -173,14 +173,22 @@ def try_full_disk(lab: Lab, node: str, said: Said, cluster: ClusterView, for_s: 
         traces = traces_after(staged, 2.0 + for_s + GONE_WITHIN_S)
     staged.finish()
     wrong = _wrong(staged, "full disk")
-    if fault_class(said["kind"]).survives_reboot or not rows.on_node(said):
-        refused = not staged.ledger("apply") and any(word in line for line in wrong for word in FULL)
-        wrong = [] if refused else wrong
+    if rows.needs_room(said) and refused(staged, FULL):
+        wrong = []
     return [*wrong, *traces, *left_of(lab, node, before)]
 
 
+def refused(staged: Either, words: tuple[str, ...]) -> bool:
+    """Whether nothing has begun, for a reason in these words."""
+    said = [str(entry) for entry in staged.ledger() if entry["event"] in ("check", "error")]
+    return not staged.ledger("apply") and any(word in line for line in said for word in words)
+
+
 def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
-    """Two runs hold the same fault at once; the one that ends first leaves the other's alone."""
+    """Two runs hold the same fault at once; the one that ends first leaves the other's alone.
+
+    A file that is cut short by two cannot be whole again: the second says so, and leaves the first's alone.
+    """
     before = before_of(lab, node)
     short = begin(lab, node, [fault(said, node, cluster, 1.0, 3.0)])
     long = begin(lab, node, [fault(said, node, cluster, 1.0, 10.0)])
@@ -190,6 +198,8 @@ def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[
     problems = [] if len(left) == lasts else ["the second run's fault did not outlive the first's"]
     short.finish()
     long.finish()
+    if refused(long, TAKEN):
+        return [*_wrong(short, "plain"), *left, *left_of(lab, node, before)]
     late = [entry for entry in long.ledger("evidence") if entry["t_s"] > 5.0]
     if not late or not all(entry["present"] for entry in late):
         problems.append("the second run's fault was not in place after the first's end")

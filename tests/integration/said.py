@@ -122,6 +122,11 @@ def on_node(said: dict[str, Any]) -> bool:
     return fault_class(said["kind"]).on_node
 
 
+def needs_room(said: dict[str, Any]) -> bool:
+    """Whether its journal, its probe or what it writes has to be on the node's disk."""
+    return fault_class(said["kind"]).survives_reboot or not on_node(said) or said.get("resource") == "io"
+
+
 def senseless(said: dict[str, Any], way: str) -> str | None:
     """Return the true reason why a way makes no sense for a fault, None where it does."""
     if said["kind"] == "clock" and way != "plain":
