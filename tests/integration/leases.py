@@ -136,7 +136,7 @@ def traces_after(staged: Either, at_s: float) -> list[str]:
 
 
 # What faults say that cannot begin: on a full disk, or while another one holds the same.
-FULL, TAKEN = ("No space left", "are used already", "bytes are free"), ("is damaged by",)
+FULL, TAKEN = ("No space left", "are used already", "bytes are free", "0 are free"), ("is damaged by",)
 
 
 def try_way(lab: Lab, node: str, way: str, said: Said, cluster: ClusterView, for_s: float = 5.0) -> list[str]:
