@@ -60,7 +60,7 @@ docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
-bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes
+bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes (ONLY='disk: fail|mix 7$$')
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench faults
 
 setup-run:

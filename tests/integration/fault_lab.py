@@ -69,6 +69,14 @@ class Staged:
         """The unit that holds the agent."""
         return unit_name(self.run)
 
+    def kill(self) -> None:
+        """SIGKILL to the agent and all its helpers, if it still lives."""
+        self.lab.on(self.node, f"systemctl kill --signal=SIGKILL {self.unit}", check=False)
+
+    def traces(self) -> list[str]:
+        """What the node says is active on it right now."""
+        return [entry["trace"] for entry in json.loads(self.lab.on(self.node, f"python3 {AGENT} active"))]
+
     def wait_for(self, offset_s: float) -> None:
         """Wait until so many seconds after the start instant."""
         time.sleep(max(self.program["start_wall_ns"] / 1e9 + offset_s - time.time(), 0))

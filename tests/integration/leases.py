@@ -9,56 +9,46 @@ Every way ends with the node compared with how it was before. Used in short by t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import random
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import power_lab
+import said as rows
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, fault_class
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import answers_ssh
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import cut_entries
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import own_program
+from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results
 from fault_lab import Staged, differences, install_agent, put, stage, state_of
-from support import ROOT, STATE_DIR, Lab, kill_tree, wait_until
+from power_lab import StagedProvider, await_boot, paths_of
+from support import ROOT, Lab, kill_tree, wait_until
+from ways import GONE_WITHIN_S, WAYS, Either, full_disk
 
-# Seconds after the planned end at which nothing may be left; what is compared over ssh adds its own time.
-GONE_WITHIN_S = 1.0
 NODES = ("n1", "n2", "n3")
 
-# A file to be damaged, which nobody needs.
-VICTIM = "/srv/victim"
-# What a user would say of one fault of each kind, PEER being another node; any node of the tests can do it.
-SAID: dict[str, dict[str, Any]] = {
-    "partition: peers": {"kind": "partition", "peers": "PEER"},
-    "partition: icmp": {"kind": "partition", "peers": "PEER", "protocol": "icmp"},
-    "partition: a port": {"kind": "partition", "peers": "PEER", "ports": "2380"},
-    "link: delay": {"kind": "link", "peers": "PEER", "delay": "40ms"},
-    "link: loss": {"kind": "link", "peers": "PEER", "loss": "30"},
-    "link: rate": {"kind": "link", "peers": "PEER", "rate": "1mbit"},
-    "process: kill": {"kind": "process", "action": "kill", "unit": "etcd.service"},
-    "process: pause": {"kind": "process", "action": "pause", "unit": "etcd.service"},
-    "process: held down": {"kind": "process", "action": "kill", "unit": "etcd.service", "hold": "true"},
-    "name_service: nothing": {"kind": "name_service", "action": "nothing", "names": "PEER"},
-    "disk_fill": {"kind": "disk_fill", "target": "90"},
-    "storage: bit_flip": {
-        "kind": "storage",
-        "action": "bit_flip",
-        "file": VICTIM,
-        "bits": "4",
-    },
-    "storage: read_only": {"kind": "storage", "action": "read_only", "path": "/opt"},
-    "pressure: memory": {"kind": "pressure", "resource": "memory", "target": "60"},
-    "pressure: cpu": {"kind": "pressure", "resource": "cpu", "target": "40"},
-}
+SERVER_UNIT = """[Service]
+User=nobody
+ExecStart=/usr/bin/python3 -m http.server 8098
+Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+Said = dict[str, Any]
 
 
 def prepare(lab: Lab, node: str) -> None:
-    """Bring this checkout's agent to a node, and a file to be damaged."""
+    """Bring this checkout's agent to a node, a file to be damaged, and a unit to be pressed on."""
     install_agent(lab, node)
-    put(lab, node, VICTIM, bytes(range(256)) * 64)
+    put(lab, node, rows.VICTIM, bytes(range(256)) * 64)
+    put(lab, node, f"/etc/systemd/system/{rows.SERVER}", SERVER_UNIT.encode())
+    lab.on(node, f"systemctl daemon-reload && systemctl --quiet enable --now {rows.SERVER}")
 
 
 def cluster_of(lab: Lab) -> ClusterView:
@@ -82,24 +72,48 @@ def cluster_of(lab: Lab) -> ClusterView:
     )
 
 
-def spoken(said: dict[str, Any], node: str, cluster: ClusterView) -> dict[str, Any]:
-    """What is said on a node, with the name of the next one in place of PEER."""
-    nodes = list(cluster.nodes)
-    peer = nodes[(nodes.index(node) + 1) % len(nodes)]
-    return {key: peer if value == "PEER" else value for key, value in said.items()}
+def with_peers(cluster: ClusterView, node: str, peers: tuple[str, ...]) -> ClusterView:
+    """The cluster as far as a fault of a node may reach: itself, and peers that nobody breaks."""
+    nodes = {name: address for name, address in cluster.nodes.items() if name == node or name in peers}
+    return dataclasses.replace(cluster, nodes=nodes)
 
 
-def fault(
-    said: dict[str, Any], node: str, cluster: ClusterView, start_s: float, for_s: float
-) -> dict[str, Any]:
-    """One fault as it is staged on a node."""
-    args = {key: value for key, value in spoken(said, node, cluster).items() if key != "kind"}
-    _, program = own_program(said["kind"], {**args, "for": "10s"}, node, [node], cluster)
+def fault(said: Said, node: str, cluster: ClusterView, start_s: float, for_s: float) -> Said:
+    """One fault as it is staged on a node; from a whole second to another, the kernel itself may begin it."""
+    args = {**rows.spoken(said, node, cluster), "for": "10s"}
+    _, program = own_program(said["kind"], args, node, rows.chosen(said, node, cluster), cluster)
     assert program is not None
+    assert program.get("blocked", True), f"{node} would be cut from nobody"
+    whole = start_s == int(start_s) and for_s == int(for_s)
     return {
         "type": said["kind"], "start_s": start_s, "end_s": start_s + for_s, "for_s": for_s, "node": program,
-        "at_once": True,
+        **({} if whole else {"at_once": True}),
+        **({"where": said["where"]} if "where" in said else {}),
     }  # fmt: skip
+
+
+def begin(lab: Lab, node: str, faults: list[Said], ahead_s: float = 3.0) -> Either:
+    """Stage faults, all on the node or all with its provider."""
+    if fault_class(faults[0]["type"]).on_node:
+        return stage(lab, node, faults, ahead_s)
+    return begin_provider(lab, node, faults, time.time_ns() + int(ahead_s * 1e9))
+
+
+def begin_provider(lab: Lab, node: str, faults: list[Said], start_wall_ns: int) -> StagedProvider:
+    """Have the provider do something to a node."""
+    folder = Path(tempfile.mkdtemp(prefix="testbed-power-"))
+    found = [
+        {"id": f"{each['type']}-{number}", **each, **each["node"], "node": node}
+        for number, each in enumerate(faults, 1)
+    ]
+    job = power_lab.begin_faults(paths_of(lab, node), folder, found, start_wall_ns)
+    return StagedProvider(lab, node, job, folder)
+
+
+def before_of(lab: Lab, node: str) -> dict[str, list[str]]:
+    """The state of a node, which is on its disk as well: a power cut may lose what is not."""
+    lab.on(node, "sync --file-system /")
+    return state_of(lab, node)
 
 
 def left_of(lab: Lab, node: str, before: dict[str, list[str]]) -> list[str]:
@@ -115,88 +129,20 @@ def left_of(lab: Lab, node: str, before: dict[str, list[str]]) -> list[str]:
     return left
 
 
-def traces_after(staged: Staged, at_s: float) -> list[str]:
+def traces_after(staged: Either, at_s: float) -> list[str]:
     """What `fault_info` would name at an instant after the plan's start."""
     staged.wait_for(at_s)
-    answer = staged.lab.on(staged.node, "python3 /usr/local/lib/foundation-testbed/agent.pyz active")
-    return [entry["trace"] for entry in json.loads(answer)]
+    return staged.traces()
 
 
-def plainly(staged: Staged) -> None:
-    """Nobody dies."""
-    assert staged.finish(), "a ledger"
+# What faults say that cannot begin: on a full disk, or while another one holds the same.
+FULL, TAKEN = ("No space left", "are used already", "bytes are free", "0 are free"), ("is damaged by",)
 
 
-def agent_killed(staged: Staged) -> None:
-    """SIGKILL to the agent and all its helpers in mid-fault; gone at once, long before the planned end."""
-    staged.wait_for(2.0)
-    assert staged.ledger("apply") or staged.ledger("load"), "the fault had begun"
-    staged.lab.on(staged.node, f"systemctl kill --signal=SIGKILL {staged.unit}")
-    staged.finish()
-
-
-def ssh_cut(staged: Staged) -> None:
-    """Nobody reaches the node by ssh from before the end until after it."""
-    address = staged.lab.on(staged.node, "hostname -I").split()[0]
-    staged.wait_for(1.5)
-    subprocess.run(["ip", "route", "add", "blackhole", f"{address}/32"], check=True)
-    try:
-        assert not answers_ssh(address), "ssh is cut"
-        staged.wait_for(staged.program["duration_s"] + GONE_WITHIN_S)
-    finally:
-        subprocess.run(["ip", "route", "del", "blackhole", f"{address}/32"], check=True)
-    staged.finish()
-
-
-def power_cut(staged: Staged) -> None:
-    """The node loses its power in mid-fault and boots again."""
-    staged.wait_for(2.0)
-    power_cycle(staged.lab, staged.node)
-
-
-def power_cycle(lab: Lab, name: str) -> None:
-    """Cut a node's power and boot it again, with its limits; returns once its recovery has ended."""
-    switch = Switch(LabPaths(STATE_DIR, lab.variables(name)["testbed_id"]), name)
-    limits = switch.limits()
-    switch.cut()
-    switch.on(limits)
-    wait_until(switch.answers, 60, f"{name} answers ssh")
-    recovered = "systemctl show -P ActiveState foundation-testbed-recover.service"
-    wait_until(lambda: lab.on(name, recovered, check=False).strip() == "inactive", 30, "recovery after boot")
-
-
-@contextlib.contextmanager
-def full_disk(lab: Lab, node: str) -> Iterator[None]:
-    """Fill the node's own disk to the last byte."""
-    room = int(lab.on(node, "df --output=avail -B1 / | tail -1"))
-    assert room < 4 * 2**30, "only a disk of the node's own may be filled"
-    lab.on(
-        node,
-        "dd if=/dev/zero of=/filler bs=1M 2>/dev/null; dd if=/dev/zero of=/filler2 bs=1k 2>/dev/null; true",
-    )
-    try:
-        yield
-    finally:
-        lab.on(node, "rm -f /filler /filler2")
-
-
-# What faults say that cannot begin on a full disk.
-FULL = ("No space left", "are used already")
-
-WAYS: dict[str, Callable[[Staged], None]] = {
-    "plain": plainly,
-    "agent killed": agent_killed,
-    "ssh cut": ssh_cut,
-    "reboot": power_cut,
-}
-
-
-def try_way(
-    lab: Lab, node: str, way: str, said: dict[str, Any], cluster: ClusterView, for_s: float = 5.0
-) -> list[str]:
+def try_way(lab: Lab, node: str, way: str, said: Said, cluster: ClusterView, for_s: float = 5.0) -> list[str]:
     """Live one fault through one way; returns what it left and what was wrong on the way."""
-    before = state_of(lab, node)
-    staged = stage(lab, node, [fault(said, node, cluster, 1.0, for_s)])
+    before = before_of(lab, node)
+    staged = begin(lab, node, [fault(said, node, cluster, 1.0, for_s)])
     WAYS[way](staged)
     return [
         *_wrong(staged, way),
@@ -205,86 +151,130 @@ def try_way(
     ]
 
 
-def try_full_disk(
-    lab: Lab, node: str, said: dict[str, Any], cluster: ClusterView, for_s: float = 5.0
-) -> list[str]:
+def try_refused(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
+    """Stage one that no container can do: it says so, and nothing has begun."""
+    before = before_of(lab, node)
+    staged = begin(lab, node, [fault(said, node, cluster, 1.0, 3.0)])
+    ledger = staged.finish()
+    refused = [entry for entry in ledger if entry["event"] == "check" and not entry["able"]]
+    begun = [entry["event"] for entry in ledger if entry["event"] in ("apply", "load", "evidence")]
+    return [*([] if refused else ["it was not refused"]), *begun, *left_of(lab, node, before)]
+
+
+def try_full_disk(lab: Lab, node: str, said: Said, cluster: ClusterView, for_s: float = 5.0) -> list[str]:
     """Live one fault through on a full disk: it is recorded whole all the same.
 
-    One whose journal has to be on the disk, or that would fill it, cannot begin: it says so, and nothing is
-    left of it either.
+    One whose journal, or whose probe, has to be on the disk, or that would fill it, cannot begin: it says so,
+    and nothing is left of it either.
     """
-    before = state_of(lab, node)
-    staged = stage(lab, node, [fault(said, node, cluster, 2.0, for_s)])
+    before = before_of(lab, node)
+    staged = begin(lab, node, [fault(said, node, cluster, 2.0, for_s)])
     with full_disk(lab, node):
         traces = traces_after(staged, 2.0 + for_s + GONE_WITHIN_S)
     staged.finish()
     wrong = _wrong(staged, "full disk")
-    if fault_class(said["kind"]).survives_reboot:
-        refused = not staged.ledger("apply") and any(word in line for line in wrong for word in FULL)
-        wrong = [] if refused else ["it was neither refused nor done"]
+    if rows.needs_room(said) and refused(staged, FULL):
+        wrong = []
     return [*wrong, *traces, *left_of(lab, node, before)]
 
 
-def try_two_runs(lab: Lab, node: str, said: dict[str, Any], cluster: ClusterView) -> list[str]:
-    """Two runs hold the same fault at once; the one that ends first leaves the other's alone."""
-    before = state_of(lab, node)
-    short = stage(lab, node, [fault(said, node, cluster, 1.0, 3.0)])
-    long = stage(lab, node, [fault(said, node, cluster, 1.0, 10.0)])
-    problems = (
-        [] if len(traces_after(long, 5.0)) == 1 else ["the second run's fault did not outlive the first's"]
-    )
+def refused(staged: Either, words: tuple[str, ...]) -> bool:
+    """Whether nothing has begun, for a reason in these words."""
+    said = [str(entry) for entry in staged.ledger() if entry["event"] in ("check", "error")]
+    return not staged.ledger("apply") and any(word in line for line in said for word in words)
+
+
+def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
+    """Two runs hold the same fault at once; the one that ends first leaves the other's alone.
+
+    A file that is cut short by two cannot be whole again: the second says so, and leaves the first's alone.
+    """
+    before = before_of(lab, node)
+    short = begin(lab, node, [fault(said, node, cluster, 1.0, 3.0)])
+    long = begin(lab, node, [fault(said, node, cluster, 1.0, 10.0)])
+    left = traces_after(long, 5.0)
+    # a crash or a reboot is over at once
+    lasts = said.get("action") not in ("crash", "reboot")
+    problems = [] if len(left) == lasts else ["the second run's fault did not outlive the first's"]
     short.finish()
     long.finish()
+    if refused(long, TAKEN):
+        return [*_wrong(short, "plain"), *left, *left_of(lab, node, before)]
     late = [entry for entry in long.ledger("evidence") if entry["t_s"] > 5.0]
     if not late or not all(entry["present"] for entry in late):
         problems.append("the second run's fault was not in place after the first's end")
     return [*problems, *_wrong(short, "two runs"), *_wrong(long, "two runs"), *left_of(lab, node, before)]
 
 
-def try_killed_controller(lab: Lab, node: str, said: dict[str, Any], cluster: ClusterView) -> list[str]:
+def try_killed_controller(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
     """SIGKILL to the ad hoc command that waits for the fault; it lives to its planned end and no longer."""
-    before = state_of(lab, node)
-    words = " ".join(f"{key}={value}" for key, value in spoken(said, node, cluster).items() if key != "kind")
+    before = before_of(lab, node)
+    words = json.dumps({**rows.spoken(said, node, cluster), "for": "4s", "id": f"bench-{node}"})
+    hosts = ":".join(rows.chosen(said, node, cluster))
     module = f"foundation.testbed.{said['kind']}"
-    command = ["ansible", node, "-i", str(lab.inventory), "-m", module, "-a", f"{words} for=4s"]
     process = subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    )
-    agent = "python3 /usr/local/lib/foundation-testbed/agent.pyz active"
-    wait_until(
-        lambda: process.poll() is not None or json.loads(lab.on(node, agent)), 30, "the fault is there"
-    )
+        ["ansible", hosts, "-i", str(lab.inventory), "-m", module, "-a", words],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+    active = active_on if rows.on_node(said) else active_beside
+    wait_until(lambda: process.poll() is not None or active(lab, node), 30, "the fault is there")
     kill_tree(process)
-    active = json.loads(lab.on(node, agent))
-    if active:
-        time.sleep(max(0.0, active[0]["until_wall_ns"] / 1e9 + GONE_WITHIN_S - time.time()))
-    left = [entry["trace"] for entry in json.loads(lab.on(node, agent))]
-    return [*left, *left_of(lab, node, before)]
+    found = active(lab, node)
+    problems = [] if found else ["nothing was active when the controller was killed"]
+    if found:
+        time.sleep(max(0.0, max(found.values()) + GONE_WITHIN_S - time.time()))
+    if rows.on_node(said):
+        left = list(active_on(lab, node))
+    else:
+        left = power.to_heal(paths_of(lab, node), f"adhoc-bench-{node}-*")["restored"]
+        for run in found:
+            assert power.await_end(paths_of(lab, node), run, power_lab.END_S), "the power program ended"
+        await_boot(lab, node)
+    return [*problems, *left, *left_of(lab, node, before)]
 
 
-def tries(said: dict[str, Any]) -> dict[str, Callable[[Lab, str, ClusterView], list[str]]]:
-    """Every way to try one fault, by name; each returns what was left or wrong."""
-    ways: dict[str, Callable[[Lab, str, ClusterView], list[str]]] = {
+def active_on(lab: Lab, node: str) -> dict[str, float]:
+    """What the node itself says is active on it, and until when."""
+    answer = lab.on(node, "python3 /usr/local/lib/foundation-testbed/agent.pyz active")
+    return {entry["trace"]: entry["until_wall_ns"] / 1e9 for entry in json.loads(answer)}
+
+
+def active_beside(lab: Lab, node: str) -> dict[str, float]:
+    """The ad hoc runs whose power program has done something to the node, and until when they do."""
+    found = {}
+    for path, entry in cut_entries(paths_of(lab, node), f"adhoc-bench-{node}-*"):
+        job = json.loads((path.parent / "job.json").read_text(encoding="utf-8"))
+        if entry["applied"]:
+            found[job["run"]] = job["start_wall_ns"] / 1e9 + job["faults"][0]["end_s"]
+    return found
+
+
+Attempt = Callable[[Lab, str, ClusterView], list[str]]
+
+
+def tries(said: Said) -> dict[str, Attempt]:
+    """Every way to try one fault that makes sense, by name; each returns what was left or wrong."""
+    if said["kind"] == "clock":
+        return {"plain": lambda lab, node, cluster: try_refused(lab, node, said, cluster)}
+    ways: dict[str, Attempt] = {
         way: lambda lab, node, cluster, way=way: try_way(lab, node, way, said, cluster) for way in WAYS
     }
-    tried = {
+    tried: dict[str, Attempt] = {
         **ways,
         "controller killed": lambda lab, node, cluster: try_killed_controller(lab, node, said, cluster),
         "two runs": lambda lab, node, cluster: try_two_runs(lab, node, said, cluster),
         "full disk": lambda lab, node, cluster: try_full_disk(lab, node, said, cluster),
     }
-    # A second kill at the same instant finds nobody alive: there is nothing for it to hold.
-    once = said.get("action") == "kill" and "hold" not in said
-    return {way: attempt for way, attempt in tried.items() if not (once and way == "two runs")}
+    return {way: attempt for way, attempt in tried.items() if rows.senseless(said, way) is None}
 
 
-def mix(seed: int, node: str, cluster: ClusterView) -> list[dict[str, Any]]:
+def mix(seed: int, node: str, cluster: ClusterView) -> list[Said]:
     """Two to four faults of any kind with random windows, the same for the same seed."""
     draw = random.Random(seed)
-    chosen = draw.sample(sorted(SAID), draw.randint(2, 4))
+    chosen = draw.sample(rows.mixed(cluster), draw.randint(2, 4))
     return [
         {
-            **fault(SAID[name], node, cluster, draw.uniform(0.5, 3.0), draw.uniform(1.0, 4.0)),
+            **fault(rows.SAID[name], node, cluster, draw.uniform(0.5, 3.0), draw.uniform(1.0, 4.0)),
             "id": f"mixed-{place}",
         }
         for place, name in enumerate(chosen)
@@ -296,32 +286,51 @@ def try_mix(lab: Lab, node: str, seed: int, cluster: ClusterView) -> list[str]:
 
     Whether each is proved is not asked: who kills what another one has paused leaves it nothing to show.
     """
-    before = state_of(lab, node)
-    staged = stage(lab, node, mix(seed, node, cluster))
+    before = before_of(lab, node)
+    faults = mix(seed, node, cluster)
+    own = [each for each in faults if fault_class(each["type"]).on_node]
+    beside = [each for each in faults if each not in own]
+    held: list[Either] = [stage(lab, node, own)] if own else []
+    if beside:  # what was staged is on the disk, as it is before a run
+        lab.on(node, "sync --file-system /")
+        start_ns = held[0].program["start_wall_ns"] if held else time.time_ns() + 2 * 10**9
+        held.append(begin_provider(lab, node, beside, start_ns))
     if seed % 3 == 0:
-        staged.wait_for(2.5)
-        staged.lab.on(node, f"systemctl kill --signal=SIGKILL {staged.unit}", check=False)
-    traces = traces_after(staged, staged.program["duration_s"] + GONE_WITHIN_S)
-    staged.finish()
-    return [*traces, *left_of(lab, node, before)]
+        held[-1].wait_for(2.5)
+        for staged in held:
+            staged.kill()
+    end_s = max(each["end_s"] for each in faults)
+    traces = traces_after(held[-1], end_s + GONE_WITHIN_S)
+    for staged in reversed(held):  # the node has booted before its own agent is asked
+        staged.finish()
+    return [*traces, *(held[0].traces() if own else []), *left_of(lab, node, before)]
 
 
-def _wrong(staged: Staged, way: str) -> list[str]:
-    """Errors in the ledger; where nobody died, also a fault that was never seen or not taken back whole."""
+def _wrong(staged: Either, way: str) -> list[str]:
+    """Errors in the ledger; where nobody died, also a fault that a judge would not call proved."""
     ledger = staged.ledger()
     problems = [entry["message"] for entry in ledger if entry["event"] == "error"]
     problems += [
         f"cannot: {entry['reasons']}" for entry in ledger if entry["event"] == "check" and not entry["able"]
     ]
-    if way in ("agent killed", "reboot"):
+    agents = isinstance(staged, Staged)
+    if way == "reboot" or (way == "holder killed" and agents):
         return problems
     for entry in staged.program["faults"]:
-        own = {line["event"]: line for line in ledger if line["fault"] == entry["id"]}
-        # While another run still holds the same, no probe can pass.
-        heard = way == "two runs" or ("gone" in own and own["gone"]["probe_passed"])
-        if "gone" not in own or own["gone"]["traces"] or not heard:
-            problems.append(f"{entry['id']}: not gone: {own.get('gone')}")
-        evidence = [line for line in ledger if line["fault"] == entry["id"] and line["event"] == "evidence"]
-        if not evidence or not all(line["present"] for line in evidence):
-            problems.append(f"{entry['id']}: not in place all the time")
+        own = [line for line in ledger if line["fault"] == entry["id"]]
+        gone = [line for line in own if line["event"] == "gone"]
+        if way == "two runs":  # while another run still holds the same, no probe can pass
+            if not gone or gone[-1]["traces"]:
+                problems.append(f"{entry['id']}: not gone: {gone}")
+            continue
+        programs = {staged.node: entry["node"]} if agents else {}
+        planned = {**entry, "targets": [staged.node], "nodes": programs}
+        reason = judged(planned, own, staged.program["start_wall_ns"])
+        problems += [reason] if reason else []
     return problems
+
+
+def judged(fault: Said, ledger: list[Said], start_wall_ns: int) -> str:
+    """Why a run of this fault alone would not count as proved, empty where it would."""
+    (result,) = fault_results({"faults": [fault]}, ledger, start_wall_ns)
+    return str(result["reason"])

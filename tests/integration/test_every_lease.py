@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import leases
 import pytest
+from said import SAID
 
 pytestmark = pytest.mark.lab
 
@@ -17,17 +18,21 @@ def cluster(lab):
     return leases.cluster_of(lab)
 
 
-@pytest.mark.parametrize("way", ["agent killed", "ssh cut", "reboot"])
-def test_whatever_dies_no_fault_outlives_its_plan(lab, cluster, way):
-    assert leases.try_way(lab, "n1", way, leases.SAID["partition: peers"], cluster) == []
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [("holder killed", "link: duplicate"), ("ssh cut", "partition: halves"), ("reboot", "storage: truncate")],
+)
+def test_whatever_dies_no_fault_outlives_its_plan(lab, cluster, way, name):
+    assert leases.try_way(lab, "n1", way, SAID[name], cluster) == []
 
 
 def test_two_runs_at_once_leave_each_other_alone(lab, cluster):
-    assert leases.try_two_runs(lab, "n2", leases.SAID["partition: peers"], cluster) == []
+    assert leases.try_two_runs(lab, "n2", SAID["partition: peers"], cluster) == []
 
 
 def test_an_ad_hoc_command_that_is_killed_changes_nothing(lab, cluster):
-    assert leases.try_killed_controller(lab, "n1", leases.SAID["partition: peers"], cluster) == []
+    """With all that it has begun; the provider's program is no child of it."""
+    assert leases.try_killed_controller(lab, "n1", SAID["power: off"], cluster) == []
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -7,21 +7,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 
+import power_lab
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
-    cut_entries,
-    power_dir,
-)
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import cut_entries
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
-from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from fault_lab import differences, install_agent, put, stage, state_of
-from support import STATE_DIR, wait_until
+from power_lab import begin_faults
+from support import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -31,31 +26,16 @@ UNIT = "etcd.service"
 @pytest.fixture(scope="module")
 def paths(lab):
     """The container provider's files of this lab."""
-    enrolment = json.loads(lab.on("n1", "cat /etc/foundation-testbed/enrolment.json"))
-    found = LabPaths(STATE_DIR, enrolment["testbed_id"])
+    found = power_lab.paths_of(lab, "n1")
     yield found
     power.heal(found)
 
 
 def begin(paths, folder, *faults, start_wall_ns=None, more=None):
     """Start a power program for faults (id, node, action, start, end), all with `more`; returns its job."""
-    job = {
-        "run": f"test-{time.time_ns()}",
-        "testbed_id": paths.testbed_id,
-        "state_dir": str(paths.state_dir),
-        "start_wall_ns": start_wall_ns or time.time_ns() + 2 * 10**9,
-        "records": str(folder),
-        "faults": [
-            {
-                "type": "power",
-                **dict(zip(("id", "node", "action", "start_s", "end_s"), f, strict=True)),
-                **(more or {}),
-            }
-            for f in faults
-        ],
-    }
-    power.start(paths, job, power_archive(), sys.executable)
-    return job
+    named = [dict(zip(("id", "node", "action", "start_s", "end_s"), each, strict=True)) for each in faults]
+    found = [{"type": "power", **each, **(more or {})} for each in named]
+    return begin_faults(paths, folder, found, start_wall_ns)
 
 
 def wait_for(job, offset_s):
@@ -64,21 +44,11 @@ def wait_for(job, offset_s):
 
 def programs(paths, job):
     """Processes of a power program, the worker first."""
-    wanted = str(power_dir(paths) / job["run"])
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if wanted.encode() in words:
-            found.append(int(path.parent.name))
-    return sorted(found, key=lambda pid: Path(f"/proc/{pid}").stat().st_ctime_ns)
+    return power_lab.programs(paths, job["run"])
 
 
 def entries(folder, node, fault):
-    lines = (folder / f"power-{node}" / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-    return [entry for entry in map(json.loads, lines) if entry["fault"] == fault]
+    return [entry for entry in power_lab.entries(folder, node) if entry["fault"] == fault]
 
 
 def proof(folder, node, fault):

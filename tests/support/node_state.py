@@ -101,7 +101,9 @@ STATE = {
     "rules": said("ip", "rule"),
     "sysctls": sorted(line for line in said("sysctl", "-a") if not RESTLESS_SYSCTLS.search(line)),
     "mounts": sorted(
-        re.sub(r" \d+ \d+$", "", line) for line in Path("/proc/mounts").read_text().splitlines()
+        # overlayfs names its uuid only where it is mounted for the first time, though it keeps it
+        re.sub(r" \d+ \d+$|,uuid=on\b", "", line)
+        for line in Path("/proc/mounts").read_text().splitlines()
     ),
     "processes": processes(),
     "limits": limits(),

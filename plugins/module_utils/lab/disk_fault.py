@@ -190,7 +190,9 @@ class DiskFault(ProviderFault):
         return fast
 
     def _failed_end(self, switch: Switch, entry: Record, last: Record) -> tuple[bool, list[str]]:
-        """Return whether the node is back from another boot, and what is left."""
+        """Return whether the node is back from another boot, and what is left; the last one ends it."""
+        if self._held_beside("fail"):
+            return True, []
         back = self._await(switch, entry)
         last["boot_id_after"] = switch.boot_id()
         left = ["the disk still fails"] if disk.fails(switch.node.paths) else []
@@ -200,6 +202,8 @@ class DiskFault(ProviderFault):
         with Lab(self.paths).locked():
             if self._slow:
                 _set(switch, slowest(self._others()))
+                return
+            if self._held_beside("fail"):
                 return
             if disk.fails(switch.node.paths):
                 switch.cut()  # the disk is mounted anew when the node is switched on

@@ -76,14 +76,14 @@ class Program:
 
     def _keep_spare(self) -> None:
         if self.spare is None or self.spare.poll() is not None:
-            self.spare = begin(self.folder, sys.executable)
+            self.spare = begin(command_of(self.folder, sys.executable), self.folder)
 
 
-def begin(folder: Path, python: str) -> subprocess.Popen[bytes]:
+def begin(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
     """Start a program's process in a session of its own, that holds on to nothing of the caller's."""
     with (folder / "log").open("ab") as log:
         return subprocess.Popen(
-            command_of(folder, python),
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -111,8 +111,8 @@ def start(lab: LabPaths, job: Record, archive: bytes, python: str) -> None:
         unit = f"--unit=foundation-testbed-power-{job['testbed_id']}-{job['run']}"
         kept = ["--quiet", "--collect", unit, "--property=KillMode=process"]
         run(["systemd-run", *kept, "--", *command_of(folder, python)])
-    else:
-        begin(folder, python)
+    else:  # no child of ours either: whoever kills the controller with all its descendants would find it
+        begin(["setsid", "--fork", *command_of(folder, python)], folder).wait()
     if not wait_until(lambda: works(folder), 10.0):
         raise LabError(f"the power program of the run {job['run']} does not start; see {folder / 'log'}")
 

@@ -238,9 +238,13 @@ class ProviderFault:
 
     def _kept_off(self) -> bool:
         """Whether another fault of any living program keeps the node off."""
+        return self._held_beside("off")
+
+    def _held_beside(self, action: str) -> bool:
+        """Whether another fault of any living program does the same to the node, and has not ended."""
         return any(
             entry["node"] == self.fault["node"]
-            and entry["action"] == "off"
+            and entry["action"] == action
             and entry["applied"]
             and "last" not in entry
             for path, entry in cut_entries(self.paths)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import subprocess
 import time
@@ -15,7 +16,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import ow
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.disk import FAULT
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import disk_fault
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import disk_fault, provider_fault
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_fault import (
     DiskFault,
@@ -209,3 +210,25 @@ def test_a_node_that_is_cut_meanwhile_is_slow_again(slow):
     slow.fault._train_file(slow.switch).touch()
     DiskFault.heal(slow.switch, slow.entry, [])
     assert list(slow.switch.node.paths.disk.iterdir()) == []
+
+
+def test_a_disk_that_two_runs_have_fail_is_mended_by_the_last(slow, monkeypatch):
+    """The first that ends would have cut the node's power, and the other's disk would not fail any more."""
+    beside = []
+    monkeypatch.setattr(
+        provider_fault, "cut_entries", lambda _lab: [(Path("/elsewhere/x"), e) for e in beside]
+    )
+    monkeypatch.setattr(provider_fault, "works", lambda _folder: True)
+    monkeypatch.setattr(disk_fault, "Lab", lambda _paths: SimpleNamespace(locked=contextlib.nullcontext))
+    monkeypatch.setattr(disk_fault.disk, "fails", lambda _paths: True)
+    cuts = []
+    slow.switch.cut = lambda: cuts.append(True)
+    slow.switch.running = lambda: True
+    slow.fault.fault["action"] = "fail"
+    held = {"node": "n1", "action": "fail", "applied": True}
+    beside[:] = [held]
+    slow.fault._take_back(slow.switch, slow.entry)
+    assert slow.fault._failed_end(slow.switch, slow.entry, {}) == (True, []) and not cuts
+    beside[:] = [{**held, "last": {}}]
+    slow.fault._take_back(slow.switch, slow.entry)
+    assert cuts
