@@ -13,7 +13,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,12 @@ bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compi
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes (ONLY='disk: fail|mix 7$$')
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench faults
+
+link-backends: setup-dev ## Pass the link tests with netem and NFQUEUE under Debian's kernel, emulated (takes an hour)
+	PYTHONPATH=.collections python tests/support/debian_kernel.py bash -ec ' \
+	  ansible-playbook -i tests/integration/inventory playbooks/provision.yml -e lab_container_timeout_s=300; \
+	  $(PYTEST) --inventory tests/integration/inventory tests/integration/test_fault_link.py; \
+	  python tests/bench/link.py tests/integration/inventory delays losses others affected'
 
 setup-run:
 	@bin/setup run

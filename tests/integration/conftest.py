@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from support import HERE, Lab, nothing_new, traces_on_machine, wait_until
@@ -16,6 +17,12 @@ def _root():
         pytest.exit("the integration tests make real nodes on this machine and need root", returncode=1)
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--inventory", type=Path, help="folder of a lab that stands: it is used as it is, and left standing"
+    )
+
+
 @pytest.fixture(scope="session")
 def untouched(tmp_path_factory):
     """How this machine was before any lab; nothing of it may have changed at the end."""
@@ -24,8 +31,12 @@ def untouched(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lab(untouched, tmp_path_factory):
+def lab(request, tmp_path_factory):
     """Three nodes with etcd and an observer, made once and removed at the end."""
+    if standing := request.config.getoption("inventory"):
+        yield Lab(standing.resolve(), tmp_path_factory.mktemp("runs"))
+        return
+    untouched = request.getfixturevalue("untouched")
     lab = Lab(HERE / "inventory", tmp_path_factory.mktemp("runs"))
     for playbook in ("provision", "deploy", "verify"):
         outcome = lab.playbook(playbook)

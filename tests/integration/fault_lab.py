@@ -50,6 +50,12 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> li
     return found
 
 
+def link_backends(lab: Lab, node: str) -> list[str]:
+    """What a node's kernel has to impair links with, the preferred one first."""
+    tried = "unshare --net tc qdisc add dev lo root netem delay 1ms && echo works"
+    return (["netem"] if lab.on(node, tried, check=False) else []) + ["nfqueue"]
+
+
 @dataclass
 class Staged:
     """Faults that a node's agent lives through."""
@@ -62,7 +68,11 @@ class Staged:
     @property
     def end_s(self) -> float:
         """The planned end of the last fault, wall clock."""
-        return self.program["start_wall_ns"] / 1e9 + max(fault["end_s"] for fault in self.program["faults"])
+        return self.at(max(fault["end_s"] for fault in self.program["faults"]))
+
+    def at(self, offset_s: float) -> float:
+        """Wall clock so many seconds after the start instant."""
+        return self.program["start_wall_ns"] / 1e9 + offset_s
 
     @property
     def unit(self) -> str:
@@ -79,7 +89,7 @@ class Staged:
 
     def wait_for(self, offset_s: float) -> None:
         """Wait until so many seconds after the start instant."""
-        time.sleep(max(self.program["start_wall_ns"] / 1e9 + offset_s - time.time(), 0))
+        time.sleep(max(self.at(offset_s) - time.time(), 0))
 
     def ledger(self, event: str | None = None) -> list[dict[str, Any]]:
         """What the agent has written, of one event or all."""

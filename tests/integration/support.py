@@ -128,12 +128,11 @@ class Lab:
 
     def variables(self, node: str) -> dict[str, Any]:
         """What the inventory says of a host."""
-        known = _HOSTS.setdefault(self.inventory, {})
-        if node not in known:
-            command = ["ansible-inventory", "-i", str(self.inventory), "--host", node]
+        if self.inventory not in _HOSTS:
+            command = ["ansible-inventory", "-i", str(self.inventory), "--list"]
             done = subprocess.run(command, cwd=ROOT, text=True, check=True, capture_output=True)
-            known[node] = json.loads(done.stdout)
-        return known[node]
+            _HOSTS[self.inventory] = json.loads(done.stdout)["_meta"]["hostvars"]
+        return _HOSTS[self.inventory][node]
 
     def tables(self, node: str) -> list[str]:
         """Tables of nftables on a node that are ours."""

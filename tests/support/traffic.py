@@ -3,8 +3,9 @@
 """Traffic between two nodes, to measure a link from its far end; runs on the nodes, standard library only.
 
 `receive PORT SECONDS`, `send ADDRESS PORT COUNT PER_S [BYTES]`, `sink PORT SECONDS`,
-`flood ADDRESS PORT SECONDS [BUFFER]`, `pings ADDRESS COUNT INTERVAL_S`: each prints JSON. Nodes of one
-machine share the clock that stamps the datagrams.
+`flood ADDRESS PORT SECONDS [BUFFER]`, `floods ADDRESS PORT SECONDS TIMES`,
+`pings ADDRESS COUNT INTERVAL_S`: each prints JSON. `at SECONDS` before one of them waits until then, so that
+it need not be begun in time. Nodes of one machine share the clock that stamps the datagrams.
 """
 
 from __future__ import annotations
@@ -97,6 +98,11 @@ def flood(address: str, port: int, seconds: float, buffer: int = 0) -> dict:
     return {"bytes": total, "bytes_per_s": total / seconds}
 
 
+def floods(address: str, port: int, seconds: float, times: int) -> dict:
+    """Send as much as TCP takes, several times."""
+    return {"bytes_per_s": [flood(address, port, seconds)["bytes_per_s"] for _ in range(times)]}
+
+
 def pings(address: str, count: int, interval_s: float) -> dict:
     """Round trips in ms, None for no answer."""
     said = subprocess.run(
@@ -111,9 +117,12 @@ def pings(address: str, count: int, interval_s: float) -> dict:
 
 def main(verb: str, *rest: str) -> dict:
     """Do one of them."""
+    if verb == "at":
+        time.sleep(max(float(rest[0]) - time.time(), 0))
+        return main(*rest[1:])
     numbers = [part if part.count(".") == 3 else float(part) if "." in part else int(part) for part in rest]
-    verbs = {"receive": receive, "send": send, "sink": sink, "flood": flood, "pings": pings}
-    return verbs[verb](*numbers)
+    verbs = (receive, send, sink, flood, floods, pings)
+    return {one.__name__: one for one in verbs}[verb](*numbers)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,12 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe imp
     PROTOCOLS,
     WRONG_CHECKSUM,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import LINK_HEADER_BYTES
 
 _SO_ATTACH_FILTER, _SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 32, 33, 35
 _ETH_P_ALL, _PACKET_OUTGOING, _PACKET_TYPE = 0x0003, 4, 0xFFFFF004
 _BUFFER = 4 * 2**20
+_IP_HEADER = 20
 # Copies of mark and number in a probe: one flipped bit spoils one of them.
 COPIES = 6
 # The least probability of losing all probes sent at once for which that is no sign of a peer that is down.
@@ -71,10 +73,14 @@ def capture_filter(protocol: str) -> bytes:
 
 @dataclass
 class Tally:
-    """What became of the probes that have had the time to leave."""
+    """What became of the probes that have had the time to leave.
+
+    `shown` is in how many of those that left a flipped bit would have been seen.
+    """
 
     sent: int = 0
     left: int = 0
+    shown: float = 0.0
     altered: int = 0
     doubled: int = 0
     overtook: int = 0
@@ -83,12 +89,16 @@ class Tally:
 
 @dataclass
 class Burst:
-    """Probes sent at once to one peer: their times by number, and how each left (time, altered)."""
+    """Probes sent at once to one peer: their times by number, and how each left (time, altered).
+
+    `shown` is the share of the bits that may be flipped in which it is seen.
+    """
 
     sent_ns: dict[int, int] = field(default_factory=dict)
     left: dict[int, list[tuple[int, bool]]] = field(default_factory=dict)
     train: bool = False
     size: int = 0
+    shown: float = 1.0
 
 
 class Departures:
@@ -96,6 +106,8 @@ class Departures:
 
     def __init__(self, device: str, protocol: str = "udp", port: int = DISCARD):
         self.protocol, self.port = protocol, port
+        # Whether what corrupts packets flips bits of their headers as well, as netem does.
+        self.headers_too = False
         self.mark = os.urandom(4)
         self.number = 0
         self.bursts: dict[int, Burst] = {}
@@ -125,7 +137,9 @@ class Departures:
 
     def send(self, address: str, count: int, copies: int = COPIES, train: bool = False) -> None:
         """Send probes one right after the other."""
-        burst = Burst(train=train, size=20 + len(probe_segment(self.protocol, self.port, b"")) + 8 * copies)
+        segment = len(probe_segment(self.protocol, self.port, b"")) + 8 * copies
+        shown = share_shown(segment, self.headers_too)
+        burst = Burst(train=train, size=_IP_HEADER + segment, shown=shown)
         first = self.number
         for _ in range(count):
             number, self.number = self.number, self.number + 1
@@ -188,6 +202,14 @@ class Departures:
         return trains
 
 
+def share_shown(segment: int, headers_too: bool) -> float:
+    """Return the share of the flipped bits that a probe shows whose segment has so many bytes.
+
+    The filter does not know a probe again whose port is hit, nor is one compared in front of the segment.
+    """
+    return (segment - 2) / (segment + (LINK_HEADER_BYTES + _IP_HEADER if headers_too else 0))
+
+
 def count(burst: Burst, tally: Tally, early_s: float) -> None:
     """Add one burst to the tally; of the delays, that of the first probe only: others may queue behind it."""
     for number, sent_ns in burst.sent_ns.items():
@@ -197,6 +219,7 @@ def count(burst: Burst, tally: Tally, early_s: float) -> None:
             continue
         delay_s = (min(departures)[0] - sent_ns) / 1e9
         tally.left += 1
+        tally.shown += burst.shown
         tally.altered += any(altered for _, altered in departures)
         tally.doubled += len(departures) > 1
         tally.overtook += delay_s < early_s

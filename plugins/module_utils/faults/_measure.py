@@ -166,7 +166,7 @@ class Measurement:
         counts = {
             "loss": (tally.sent - tally.left, tally.sent),
             "duplicate": (tally.doubled, tally.left),
-            "corrupt": (tally.altered, tally.left),
+            "corrupt": (tally.altered, round(tally.shown)),
             "reorder": (tally.overtook, tally.left),
         }
         found = {}

@@ -263,6 +263,8 @@ class Link(Fault):
             self.reason = str(error)  # another fault was quicker
             return False
         self.served_by = NETEM
+        if self.measurement is not None:
+            self.measurement.departures.headers_too = True
         return True
 
     def _device(self) -> str:

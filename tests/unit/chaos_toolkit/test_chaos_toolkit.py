@@ -156,7 +156,7 @@ def test_names_from_an_inventory_are_texts_of_another_kind(tmp_path):
     cluster = ClusterView("t", nodes, {}, {}, {Tagged("etcd"): ["register"]})
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"title": "t", "method": [KILL]}))
-    assert yaml.safe_load(read_scenario(path, cluster, Importing()).text)["conditions"][0]["nodes"] == ["n1"]
+    assert yaml.safe_load(compiled(path, cluster, Importing()).imported)["conditions"][0]["nodes"] == ["n1"]
 
 
 def test_an_experiment_that_breaks_nothing_is_refused_whatever_is_allowed(tmp_path):

@@ -253,6 +253,21 @@ def test_a_measure_can_fail():
     assert _measure.delay_right(delayed, 0.090, 0.0002, 10, alone=False)
 
 
+@pytest.mark.parametrize("headers_too", [True, False], ids=["netem", "nfqueue"])
+@pytest.mark.parametrize("copies", [_departures.COPIES, 125], ids=["probe", "train"])
+def test_corruption_is_held_against_what_a_probe_can_show_of_it(headers_too, copies):
+    """netem flips a bit anywhere in the frame; what is hit in front of the segment shows in no probe."""
+    draw, share = random.Random(1), 0.1
+    segment = len(_departures.probe_segment("udp", 9, b"")) + 8 * copies
+    shown = _departures.share_shown(segment, headers_too)
+    bits = range(-34 if headers_too else 0, segment)
+    left = {number: [(0, draw.random() < share and draw.choice(bits) >= 2)] for number in range(20_000)}
+    tally = _departures.Tally()
+    _departures.count(_departures.Burst(dict.fromkeys(left, 0), left, shown=shown), tally, 0.0)
+    assert _measure.plausible(share, tally.altered, round(tally.shown), alone=True)
+    assert not _measure.plausible(share, round(tally.altered * 0.85), round(tally.shown), alone=True)
+
+
 def test_departures_tell_lost_doubled_altered_and_early():
     tally = _departures.Tally()
     burst = _departures.Burst(sent_ns={1: 0, 2: 0, 3: 0, 4: 0})
