@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,7 +154,7 @@ def test_names_from_an_inventory_are_texts_of_another_kind(tmp_path):
         pass
 
     nodes = {Tagged(name): Tagged(address) for name, address in NODES.items()}
-    cluster = ClusterView("t", nodes, {}, {}, {Tagged("etcd"): ["register"]})
+    cluster = replace(CLUSTER, nodes=nodes, workloads={Tagged("etcd"): ["register"]})
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"title": "t", "method": [KILL]}))
     assert yaml.safe_load(compiled(path, cluster, Importing()).imported)["conditions"][0]["nodes"] == ["n1"]
