@@ -198,8 +198,9 @@ def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[
     problems = [] if len(left) == lasts else ["the second run's fault did not outlive the first's"]
     short.finish()
     long.finish()
-    if refused(long, TAKEN):
-        return [*_wrong(short, "plain"), *left, *left_of(lab, node, before)]
+    for one, other in ((short, long), (long, short)):
+        if refused(one, TAKEN):
+            return [*_wrong(other, "plain"), *left_of(lab, node, before)]
     late = [entry for entry in long.ledger("evidence") if entry["t_s"] > 5.0]
     if not late or not all(entry["present"] for entry in late):
         problems.append("the second run's fault was not in place after the first's end")

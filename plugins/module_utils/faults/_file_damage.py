@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent import mounts
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import (
     read_all,
     read_json,
@@ -90,9 +91,8 @@ def obstacles(program: dict[str, Any]) -> list[str]:
     size = path.stat().st_size
     if size == 0:
         return [f"{path} is empty: nothing can be cut or flipped"]
-    others = holders(path)
-    if others and any(action == "truncate" for action in [program["action"], *(m["action"] for m in others)]):
-        return [f"{path} is damaged by {others[0]['trace']} already, and one of both cuts it short"]
+    if taken := _taken(path, program["action"]):
+        return taken
     if program["action"] != "truncate":
         return []
     if size == cut_to(size, program):
@@ -104,9 +104,27 @@ def obstacles(program: dict[str, Any]) -> list[str]:
     )
 
 
+def _taken(path: Path, action: str) -> list[str]:
+    """Why a file cannot be damaged beside what others have done to it: one alone cuts it short."""
+    others = holders(path)
+    if others and "truncate" in (action, *(other["action"] for other in others)):
+        return [f"{path} is damaged by {others[0]['trace']} already, and one of both cuts it short"]
+    return []
+
+
 def damage(program: dict[str, Any], trace: str, extra: Meta) -> Meta:
-    """Write the backup, durably, then damage the file; returns what was written down. Raises OSError."""
+    """Write the backup, durably, then damage the file; returns what was written down.
+
+    Raises OSError, and RuntimeError where another run has damaged the file since this one was asked.
+    """
     path = find_file(program["file"])
+    with mounts.alone_in(BACKUPS):
+        if taken := _taken(path, program["action"]):
+            raise RuntimeError(taken[0])
+        return _damage(path, program, trace, extra)
+
+
+def _damage(path: Path, program: dict[str, Any], trace: str, extra: Meta) -> Meta:
     folder = _folder(trace)
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("r+b") as file:

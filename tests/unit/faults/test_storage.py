@@ -169,6 +169,21 @@ def test_flips_of_one_file_end_in_any_order(file):
     assert facts(file) == before
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("truncate", "truncate"), ("truncate", "bit_flip"), ("bit_flip", "truncate")]
+)
+def test_who_was_asked_before_another_cut_the_file_short_is_refused_when_it_begins(file, first, second):
+    """Both had been able to: the second's backup would be of a file that is cut already."""
+    before = file.read_bytes()
+    told = {"truncate": {"size": 100}, "bit_flip": {"bits": 4, "seed": 1}}
+    meta = damage(file, "t1", action=first, **told[first])
+    with pytest.raises(RuntimeError, match="is damaged by t1 already, and one of both cuts it short"):
+        _file_damage.damage({"file": str(file), "action": second, **told[second]}, "t2", {})
+    assert _file_damage.read_meta("t2") is None
+    _file_damage.restore(meta)
+    assert file.read_bytes() == before
+
+
 def test_a_file_is_cut_by_one_fault_only(file):
     damage(file, action="bit_flip", bits=1, seed=1)
     reasons = _file_damage.obstacles({"action": "truncate", "file": str(file), "size": 0})
