@@ -131,7 +131,8 @@ def senseless(said: dict[str, Any], way: str) -> str | None:
     """Return the true reason why a way makes no sense for a fault, None where it does."""
     if said["kind"] == "clock" and way != "plain":
         return NEVER
-    if way == "two runs" and said.get("action") in ("kill", "terminate") and "hold" not in said:
+    ends_at_once = said.get("action") in ("kill", "terminate") or said.get("resource") == "oom"
+    if way == "two runs" and ends_at_once and "hold" not in said:
         return ONCE
     if way == "reboot" and said["kind"] == "power" and said["action"] == "off":
         return OFF

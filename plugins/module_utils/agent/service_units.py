@@ -13,6 +13,8 @@ from dataclasses import dataclass
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,NRestarts,InvocationID,ActiveEnterTimestampMonotonic,Job"
 )
+# How often it is asked whose command a signal ended.
+ASK_AGAIN = 5
 STARTING = ("active", "activating", "reloading")
 
 
@@ -78,7 +80,11 @@ def services() -> list[str]:
 
 def stopping() -> bool:
     """Whether this node is shutting down: nothing can be started then, and need not be."""
-    return systemctl("is-system-running").stdout.strip() == "stopping"
+    for _ in range(ASK_AGAIN):
+        done = systemctl("is-system-running")
+        if done.returncode >= 0:  # systemd, ending a unit, signals what that starts meanwhile as well
+            break
+    return done.stdout.strip() == "stopping"
 
 
 def start(names: Sequence[str]) -> None:
