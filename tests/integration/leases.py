@@ -51,6 +51,12 @@ def prepare(lab: Lab, node: str) -> None:
     lab.on(node, f"systemctl daemon-reload && systemctl --quiet enable --now {rows.SERVER}")
 
 
+def tidy(lab: Lab, node: str) -> None:
+    """Take away again what `prepare` brought, the agent apart."""
+    lab.on(node, f"systemctl --quiet disable --now {rows.SERVER}")
+    lab.on(node, f"rm -f /etc/systemd/system/{rows.SERVER} {rows.VICTIM} && systemctl daemon-reload")
+
+
 def cluster_of(lab: Lab) -> ClusterView:
     """The lab as a plan sees it."""
     command = ["ansible-inventory", "-i", str(lab.inventory), "--list"]

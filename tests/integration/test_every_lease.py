@@ -15,7 +15,9 @@ pytestmark = pytest.mark.lab
 def cluster(lab):
     for node in leases.NODES:
         leases.prepare(lab, node)
-    return leases.cluster_of(lab)
+    yield leases.cluster_of(lab)
+    for node in leases.NODES:
+        leases.tidy(lab, node)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def record_of(ledger, fault="disk_fill-1"):
 
 def test_space_and_inodes_at_once_each_by_itself(node):
     before = used_percent(node)
-    staged = stage(node, NODE, [fill(1, 12, 90), fill(2, 8, 100, "inodes")])
+    staged = stage(node, NODE, [fill(1, 16, 90), fill(2, 8, 100, "inodes")])
     staged.wait_for(3)
     assert abs(used_percent(node) - 90) <= 2
     wait_until(lambda: used_percent(node, "--output=ipcent") == 100, 3, "no inode left")
@@ -58,7 +58,7 @@ def test_space_and_inodes_at_once_each_by_itself(node):
     node.on(NODE, "head -c 60M /dev/zero > /root/of_somebody")  # it makes way
     staged.wait_for(11)
     assert abs(used_percent(node) - 90) <= 2
-    node.on(NODE, "rm /root/of_somebody")
+    node.on(NODE, "rm /root/of_somebody")  # its room is filled again well before the end
     ledger = staged.finish()
     assert record_of(ledger)["effective"]
     inodes = record_of(ledger, "disk_fill-2")
