@@ -88,7 +88,8 @@ def test_a_node_that_does_not_exist_is_one_error_before_anything_is_touched(lab)
     outcome = lab.run("unknown_node")
     assert outcome.status == 12
     assert (
-        "unknown_node.yml: conditions[0].groups.minority: given 'n9'; allowed: n1, n2, n3" in outcome.output
+        "unknown_node.yml:20: conditions[0].groups.minority: given 'n9'; allowed: n1, n2, n3"
+        in outcome.output
     )
     assert sorted(lab.runs_dir.iterdir()) == runs
     assert lab.on("n1", "ls /var/lib/foundation-testbed/runs") == on_node
