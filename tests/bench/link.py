@@ -109,7 +109,7 @@ def losses(bench: Bench, count: int = 4000, share: float = 0.2) -> None:
 
 def others(bench: Bench, tries: int = 5) -> None:
     """TCP throughput to n3 while the link to n2 is not, then is impaired, in turns; medians."""
-    sink = bench.on("n3", "sink", 7004, 60)
+    sink = bench.on("n3", "sink", 7004, 50)
     bench.lab.on("n3", "until ss -tln | grep -q :7004; do sleep 0.05; done")
 
     def speeds(once: Staged | None = None) -> list[float]:

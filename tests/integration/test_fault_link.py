@@ -166,12 +166,12 @@ def test_each_port_has_a_link_of_its_own(lab, where, node_as_before):
     staged = stage(
         lab,
         "n1",
-        [link(where, 1, 5, protocol="udp", ports=[port], delay=delay_s) for port, delay_s in delays.items()]
-        + [link(where, 1, 5, protocol="tcp", ports=[7003], rate=2e6)],
+        [link(where, 1, 8, protocol="udp", ports=[port], delay=delay_s) for port, delay_s in delays.items()]
+        + [link(where, 1, 8, protocol="tcp", ports=[7003], rate=2e6)],
         AHEAD_S,
     )
-    received = [Far(lab, "n2", "receive", port, AHEAD_S + 5) for port in delays]
-    senders = [Far(lab, "n1", "at", staged.at(1.6), "send", where["n2"], port, 200, 100) for port in delays]
+    received = [Far(lab, "n2", "receive", port, AHEAD_S + 8) for port in delays]
+    senders = [Far(lab, "n1", "at", staged.at(4), "send", where["n2"], port, 200, 100) for port in delays]
     assert [one.result()["sent"] for one in senders] == [200, 200]
     entries = staged.finish()
     for one, delay_s in zip(received, delays.values(), strict=True):
@@ -198,10 +198,10 @@ def test_overlapping_faults_add_up_and_leave_the_users_own(lab, where, backends,
         before = state_of(lab, "n1")
         faults = [link(where, 1, 8, delay=0.04), link(where, 3, 6, delay=0.03)]
         alone_ms = round_trip_ms(lab, "n1", where["n2"])
-        staged = stage(lab, "n1", faults, AHEAD_S)
+        staged = stage(lab, "n1", faults, AHEAD_S + 3)
         looks = {
             peer: [Far(lab, "n1", "at", staged.at(at_s), "pings", where[peer], 7, 0.1) for at_s in instants]
-            for peer, instants in {"n2": (1.3, 3.5, 6.6), "n3": (4,)}.items()
+            for peer, instants in {"n2": (1.6, 4, 6.8), "n3": (4.5,)}.items()
         }
         found = [median_ms(look.result()) - alone_ms for look in looks["n2"]]
         assert median_ms(looks["n3"][0].result()) < 30
@@ -224,8 +224,9 @@ def test_overlapping_faults_add_up_and_leave_the_users_own(lab, where, backends,
 
 
 def test_it_dies_with_its_agent(lab, where, node_as_before, backend):
-    staged = stage(lab, "n1", [link(where, 1, 60, delay=0.2, backend=backend)])
-    staged.wait_for(1.5)
+    staged = stage(lab, "n1", [link(where, 1, 60, delay=0.2, backend=backend)], AHEAD_S)
+    wait_until(lambda: staged.ledger("apply"), 15, "it holds")
+    staged.wait_for(1.3)
     assert round_trip_ms(lab, "n1", where["n2"], 3) > 180
     lab.on("n1", f"systemctl kill --signal=SIGKILL --kill-whom=main {staged.unit}")
     killed = time.monotonic()
@@ -237,8 +238,9 @@ def test_it_dies_with_its_agent(lab, where, node_as_before, backend):
 
 def test_a_dead_program_lets_packets_pass_and_shows(lab, where, node_as_before):
     """The evidence fails, and the rule says bypass."""
-    staged = stage(lab, "n1", [link(where, 1, 5, delay=0.1, backend="nfqueue")])
-    staged.wait_for(1.6)
+    staged = stage(lab, "n1", [link(where, 1, 8, delay=0.1, backend="nfqueue")], AHEAD_S)
+    wait_until(lambda: staged.ledger("apply"), 15, "it holds")
+    staged.wait_for(1.3)
     lab.on("n1", "kill -9 $(pgrep -f '[f]aults._nfqueue')")
     assert round_trip_ms(lab, "n1", where["n2"], 3) < 50
     record = record_of(staged.finish())
