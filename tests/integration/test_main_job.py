@@ -20,12 +20,14 @@ RECORDS = {
     "load.json",
     "ledger.jsonl",
     "samples.jsonl",
+    "metrics.json",
+    "probes.jsonl",
+    "series.json",
+    "summary.md",
     "logs",
     "results.json",
     "junit.xml",
     "report.html",
-    "series.json",
-    "summary.md",
 }
 
 
