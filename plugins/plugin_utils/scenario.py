@@ -52,7 +52,7 @@ class Scenario(Strict):
     description: Annotated[str, Field(description="Shown in the report.")] = ""
     system: Annotated[str, Field(description="A system that some node of the cluster runs.")]
     options: Annotated[
-        dict[str, Scalar], Field(description="Options of the system, by name; the run deploys it with them.")
+        dict[str, Scalar], Field(description="Options of the system, by names that it declares.")
     ] = Field(default={})
     node_count: Annotated[int, Field(ge=2, description="For a cluster of exactly so many nodes.")] | None = (
         None
