@@ -227,7 +227,8 @@ def try_killed_controller(lab: Lab, node: str, said: Said, cluster: ClusterView)
     wait_until(lambda: process.poll() is not None or active(lab, node), 30, "the fault is there")
     kill_tree(process)
     found = active(lab, node)
-    problems = [] if found else ["nothing was active when the controller was killed"]
+    output = process.communicate()[0]
+    problems = [] if found else [f"nothing was active when the controller was killed: {output[-300:]!r}"]
     if found:
         time.sleep(max(0.0, max(found.values()) + GONE_WITHIN_S - time.time()))
     if rows.on_node(said):

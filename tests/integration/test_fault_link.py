@@ -247,17 +247,16 @@ def test_a_dead_program_lets_packets_pass_and_shows(lab, where, node_as_before):
     assert (record["present"], record["effective"]) == (False, False)
 
 
-def test_other_links_keep_their_speed(lab, where, node_as_before, backend):
-    """TCP to a peer that is not affected, before and meanwhile: five tries each."""
+def test_other_links_go_past_it(lab, where, node_as_before, backend):
+    """A flood of TCP to a peer that is not affected never comes to the backend (its speed: make bench)."""
     sink = Far(lab, "n3", "sink", 7004, AHEAD_S + 12)
     lab.on("n3", "until ss -tln | grep -q :7004; do sleep 0.05; done")
-    staged = stage(lab, "n1", [link(where, 4, 8, delay=0.05, loss=1, backend=backend)], AHEAD_S)
-    tries = [
-        Far(lab, "n1", "at", staged.at(at_s), "floods", where["n3"], 7004, 0.5, 5) for at_s in (0.5, 4.5)
-    ]
-    before, meanwhile = (one.result()["bytes_per_s"] for one in tries)
+    staged = stage(lab, "n1", [link(where, 1, 8, delay=0.05, loss=1, backend=backend)], AHEAD_S)
+    flood = Far(lab, "n1", "at", staged.at(1.5), "floods", where["n3"], 7004, 0.5, 5).result()
     assert time.time() < staged.end_s
-    entries = staged.finish()
+    record = record_of(staged.finish())
     sink.result()
-    assert record_of(entries)["present"]
-    assert max(meanwhile) >= 0.9 * statistics.median(before), (before, meanwhile)
+    assert record["present"]
+    assert min(flood["bytes_per_s"]) > 10e6, flood
+    # what comes to it are its own probes
+    assert record["counted"]["bytes"] < 0.01 * 0.5 * sum(flood["bytes_per_s"]), (record["counted"], flood)
