@@ -216,7 +216,7 @@ def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[
 def try_killed_controller(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
     """SIGKILL to the ad hoc command that waits for the fault; it lives to its planned end and no longer."""
     before = before_of(lab, node)
-    words = json.dumps({**rows.spoken(said, node, cluster), "for": "4s", "id": f"bench-{node}"})
+    words = json.dumps({**rows.spoken(said, node, cluster), "for": "6s", "id": f"bench-{node}"})
     hosts = ":".join(rows.chosen(said, node, cluster))
     module = f"foundation.testbed.{said['kind']}"
     process = subprocess.Popen(
@@ -224,13 +224,22 @@ def try_killed_controller(lab: Lab, node: str, said: Said, cluster: ClusterView)
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     active = active_on if rows.on_node(said) else active_beside
-    wait_until(lambda: process.poll() is not None or active(lab, node), 30, "the fault is there")
+    found: dict[str, float] = {}
+
+    def there() -> bool:
+        found.update(active(lab, node))
+        return bool(found) or process.poll() is not None
+
+    wait_until(there, 30, "the fault is there")
     kill_tree(process)
-    found = active(lab, node)
-    output = process.communicate()[0]
-    problems = [] if found else [f"nothing was active when the controller was killed: {output[-300:]!r}"]
+    end_s = max(found.values(), default=0.0)
+    problems = []
+    if time.time() > end_s:
+        problems = [f"nothing was active when the controller was killed: {process.communicate()[0][-300:]!r}"]
+    elif not active(lab, node) and time.time() < end_s:
+        problems = ["it ended with its controller"]
     if found:
-        time.sleep(max(0.0, max(found.values()) + GONE_WITHIN_S - time.time()))
+        time.sleep(max(0.0, end_s + GONE_WITHIN_S - time.time()))
     if rows.on_node(said):
         left = list(active_on(lab, node))
     else:
