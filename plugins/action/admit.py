@@ -34,11 +34,14 @@ class ActionModule(ActionBase):
                 "systems": {"type": "dict", "required": True},
                 "answers": {"type": "dict", "required": True},
                 "states": {"type": "dict", "default": {}},
+                "asked_wall_ns": {"type": "int"},
             }
         )
         folder, plan = Path(options["folder"]), options["plan"]
         record = run_folder.update(folder)
-        asked_ns = record["began_wall_ns"] + int(record["steps"][-1]["started_s"] * 1e9)
+        asked_ns = options["asked_wall_ns"] or (
+            record["began_wall_ns"] + int(record["steps"][-1]["started_s"] * 1e9)
+        )
         offsets = admission.clock_offsets_ms(options["answers"], asked_ns, time.time_ns())
         verdict = admission.admit(options["answers"], offsets)
         lab = lab_of(plan["testbed_id"], task_vars)

@@ -22,7 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, compiled
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import queries_of
-from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_text
+from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json, write_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import overview, timeline
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
@@ -81,8 +81,10 @@ class ActionModule(ActionBase):
         )
         if read.imported:
             write_text(folder / "scenario.yml", read.imported)
+        variables = folder / "role_variables.json"
+        write_json(variables, plan.get("role_variables", {}))
         run_folder.mark_step(folder, "preflight")
-        return {**result, "run": folder.name, "folder": str(folder)}
+        return {**result, "run": folder.name, "folder": str(folder), "variables_file": str(variables)}
 
 
 def command_to_repeat(scenario: str, task_vars) -> str:

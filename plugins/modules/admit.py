@@ -45,6 +45,11 @@ options:
       state. A run is refused where that does not hold.
     type: dict
     default: {}
+  asked_wall_ns:
+    description: >-
+      Since when the hosts were asked, in nanoseconds since the epoch; by default since the run began its
+      step C(preflight).
+    type: int
 seealso:
   - module: foundation.testbed.preflight
   - module: foundation.testbed.stage

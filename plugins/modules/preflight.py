@@ -35,6 +35,10 @@ options:
     description: The scenario's PromQL by its key, for Prometheus to read before anything is broken.
     type: dict
     default: {}
+  role_variables:
+    description: What the scenario tells the system's role; where it was told otherwise, that is a blocker.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -84,14 +88,24 @@ wall_ns:
 """
 
 import json
+from pathlib import Path
+from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.management import (
     cuts_management,
     ssh_connection,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, ROLE_VARIABLES
 from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prometheus import query_problem
+
+
+def role_variables(path: Path = ROLE_VARIABLES) -> dict[str, Any]:
+    """Return what the system's role was told by a scenario and has not been taken back."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def main() -> None:
@@ -103,6 +117,7 @@ def main() -> None:
             "faults": {"type": "list", "elements": "dict", "default": []},
             "prometheus": {"type": "str", "default": ""},
             "queries": {"type": "dict", "default": {}},
+            "role_variables": {"type": "dict", "default": {}},
         }
     )
     status, output, errors = module.run_command(
@@ -130,6 +145,9 @@ def main() -> None:
     answer["queries"] = {key: problem for key, problem in found.items() if problem}
     if module.sha256(str(AGENT)) != module.params["agent_sha256"]:
         answer["blockers"].append("its agent is not this controller's: run the playbook provision")
+    told = role_variables()
+    if told != module.params["role_variables"]:
+        answer["blockers"].append(f"its system has other options ({told}): run the playbook deploy")
     module.exit_json(changed=False, **answer)
 
 

@@ -16,6 +16,10 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring impo
 from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import HEALTHY, planned_criterion
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.system_options import (
+    role_variables,
+    wrong_options,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import word
 from ansible_collections.foundation.testbed.plugins.plugin_utils.workload import ClientGroup
 
@@ -38,6 +42,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "seed": scenario.seed,
         "duration_s": scenario.duration,
         "testbed_id": cluster.testbed_id,
+        "role_variables": role_variables(scenario.options, cluster.options.get(scenario.system, {})),
         "nodes": [{"name": name, "address": address} for name, address in cluster.nodes.items()],
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
         "faults": faults,
@@ -119,9 +124,8 @@ def _misfits(scenario: Scenario, cluster: ClusterView) -> Iterator[str]:
         yield f"system: {not_allowed(scenario.system, cluster.workloads)}"
     elif scenario.workload.type not in cluster.workloads[scenario.system]:
         yield f"workload.type: {not_allowed(scenario.workload.type, cluster.workloads[scenario.system])}"
-    for name in scenario.options:
-        if name not in (known := cluster.options.get(scenario.system, {})):
-            yield f"options.{word(name)}: unknown option of {scenario.system}; {not_allowed(name, known)}"
+    for name, wrong in wrong_options(scenario.options, cluster.options.get(scenario.system, {})):
+        yield f"options.{word(name)}: {wrong}"
     states = [HEALTHY, *cluster.states.get(scenario.system, ())]
     for i, steady in enumerate(scenario.steady_state):
         if steady.state is not None and steady.state not in states:

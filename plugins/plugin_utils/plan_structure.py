@@ -165,6 +165,7 @@ class Plan(Strict):
     seed: Annotated[int, Field(ge=0)]
     duration_s: Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
     testbed_id: str
+    role_variables: dict[str, int] = Field(default={})
     nodes: Annotated[list[PlannedHost], Field(min_length=1)]
     observers: Annotated[list[PlannedHost], Field(min_length=1)]
     faults: list[PlannedFault]

@@ -12,11 +12,16 @@ from typing import Any, NoReturn
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed, shown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.plan_structure import Plan
+from ansible_collections.foundation.testbed.plugins.plugin_utils.system_options import (
+    role_variables,
+    wrong_options,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import (
     InputError,
     Source,
     key_text,
     parse_model,
+    word,
 )
 
 _HERE = "as in the inventory"
@@ -85,9 +90,10 @@ def _within(plan: Plan, cluster: ClusterView) -> Iterator[str]:
     if system not in cluster.workloads:
         yield f"scenario.system: {not_allowed(system, cluster.workloads)}"
     options = cluster.options.get(system, {})
-    for name in plan.scenario.options:
-        if name not in options:
-            yield f"scenario.options: {not_allowed(name, options)}"
+    for name, wrong in wrong_options(plan.scenario.options, options):
+        yield f"scenario.options.{word(name)}: {wrong}"
+    if plan.role_variables != (here := role_variables(plan.scenario.options, options)):
+        yield f"role_variables: given {shown(plan.role_variables)}; allowed: {here}, as its options say"
     for i, fault in enumerate(plan.faults):
         if fault.end_s > plan.duration_s:
             yield f"faults[{i}].end_s: given {fault.end_s:g}; allowed: at most {plan.duration_s:g}"

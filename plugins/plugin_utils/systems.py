@@ -7,14 +7,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
+from ansible_collections.foundation.testbed.plugins.plugin_utils.system_options import Option
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import parse_model
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ROLES_DIR = Path(__file__).resolve().parents[2] / "roles"
 
 
-SeriesName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 
 
 class Series(BaseModel):
@@ -34,7 +36,7 @@ class Metrics(BaseModel):
 
     port: Annotated[int, Field(ge=1, le=65535)]
     path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
-    series: dict[SeriesName, Series] = {}
+    series: dict[Name, Series] = {}
 
 
 class System(BaseModel):
@@ -52,7 +54,16 @@ class System(BaseModel):
     workloads: list[str]
     states: list[str] = []
     metrics: Metrics | None = None
-    options: dict[str, str] = {}
+    options: dict[Name, Option] = {}
+
+    @model_validator(mode="after")
+    def _bound_to_options(self) -> System:
+        for name, option in self.options.items():
+            if option.at_least and option.at_least.option not in self.options:
+                raise ValueError(
+                    f"options.{name}.at_least.option: {not_allowed(option.at_least.option, self.options)}"
+                )
+        return self
 
 
 def known_systems(roles_dir: Path = ROLES_DIR) -> dict[str, Path]:

@@ -38,7 +38,7 @@ class ClusterView:
     states: Mapping[str, Sequence[str]] = field(default_factory=dict)
     data_paths: Mapping[str, Sequence[str]] = field(default_factory=dict)
     series: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
-    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provider: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     management: Sequence[str] = ()

@@ -11,6 +11,8 @@ AGENT = Path("/usr/local/lib/foundation-testbed/agent.pyz")
 STATE = Path("/var/lib/foundation-testbed")
 RUNS = STATE / "runs"
 UNDO = STATE / "undo"
+# What a scenario told the role of the system that stands, by names of its variables.
+ROLE_VARIABLES = STATE / "role_variables.json"
 VOLATILE_UNDO = Path("/run/foundation-testbed/undo")
 
 # Ports of the testbed's own, beside which a host's own exporter and Prometheus can live.

@@ -8,11 +8,15 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.system_options import Option
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
 
+SNAPSHOT_COUNT = Option(
+    about="x", variable="etcd_snapshot_count", type="number", default=7, minimum=5, maximum=9
+)
 CLUSTER = ClusterView(
     "t", {"n1": "10.0.0.1"}, {"o1": "10.0.1.1"}, {"n1": ["etcd"]}, {"etcd": ["register"]},
-    states={"etcd": ["leader", "lag"]}, options={"etcd": {"heartbeat_interval_ms": "pace"}},
+    states={"etcd": ["leader", "lag"]}, options={"etcd": {"snapshot_count": SNAPSHOT_COUNT}},
 )  # fmt: skip
 GOOD = {
     "name": "x", "system": "etcd", "duration": "60s", "workload": {"rate": 1},
@@ -39,7 +43,7 @@ def test_what_must_hold_stands_in_the_plan():
         ],
         recovery_wait="0s",
         abort_conditions=[{"error_rate": {"above": 0.9, "for": "5s"}}],
-        options={"heartbeat_interval_ms": 50},
+        options={"snapshot_count": 6},
     )  # fmt: skip
     assert made["criteria"] == [
         {"name": "error_rate", "threshold": 0.5, "comparison": "<="},
@@ -51,7 +55,8 @@ def test_what_must_hold_stands_in_the_plan():
     ]  # fmt: skip
     assert made["recovery_wait_s"] == 0
     assert made["abort_conditions"] == [{"measure": "error_rate", "above": 0.9, "for_s": 5.0}]
-    assert made["scenario"]["options"] == {"heartbeat_interval_ms": 50}
+    assert made["scenario"]["options"] == {"snapshot_count": 6}
+    assert made["role_variables"] == {"etcd_snapshot_count": 6}
 
 
 @pytest.mark.parametrize(
@@ -107,8 +112,11 @@ def test_what_must_hold_stands_in_the_plan():
             {"abort_conditions": [{"error_rate": {"for": "5s"}}]},
             "[0].error_rate: given nothing; allowed: one",
         ),
-        ({"options": {"hartbeat_interval_ms": 5}}, "(did you mean 'heartbeat_interval_ms'?)"),
-        ({"options": {"heartbeat_interval_ms": [5]}}, "options.heartbeat_interval_ms: given [5]; allowed: a"),
+        (
+            {"options": {"snapshotcount": 5}},
+            "options.snapshotcount: given 'snapshotcount'; allowed: snapshot_count",
+        ),
+        ({"options": {"snapshot_count": [5]}}, "options.snapshot_count: given [5]; allowed: a"),
     ],
 )
 def test_a_mistake_is_told(more, words):
