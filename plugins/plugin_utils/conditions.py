@@ -157,6 +157,8 @@ def _no_kind(given: object) -> str:
             f"given {given!r}, a word of the specification; allowed: {', '.join(fault_kinds())}; or, without "
             f"type, {{{given}: {{{', '.join(f'{key}: ...' for key in required(given))}}}}}"
         )
+    if given is None:
+        return f"given nothing; allowed: {', '.join(fault_kinds())}"
     return not_allowed(given, fault_kinds())
 
 

@@ -58,8 +58,9 @@ def _cases(results: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             reason = str(item.get("reason") or "")
             told.add(reason)
             yield f"{verdict_of} {item.get('name') or item.get('id')}", str(verdict), reason
-    for phase, conditions in (results.get("steady_state") or {}).items():
-        for item in conditions or []:
+    steady = results.get("steady_state") or {}
+    for phase in ("before", "after"):
+        for item in steady.get(phase) or []:
             missed = "fail" if item.get("held") is False and phase == "after" else "unknown"
             reason = str(item.get("reason") or "It did not hold.")
             told |= {said for said in results.get("reasons") or [] if reason in said}

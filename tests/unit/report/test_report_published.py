@@ -107,7 +107,7 @@ def test_the_steady_state_is_a_case_of_its_own_and_told_once():
     after = {**before, "held": False, "reason": "healthy was false on n1"}
     reasons = ["The steady state was not back within 30 s: healthy was false on n1."]
     results = {
-        "verdict": "fail", "reasons": reasons, "steady_state": {"before": [before], "after": [after]},
+        "verdict": "fail", "reasons": reasons, "steady_state": {"before": [before], "after": [after], "after_s": 4.9},
     }  # fmt: skip
     suite = ElementTree.fromstring(junit_xml(results)).find("testsuite")
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
