@@ -14,14 +14,7 @@ description:
     its part of the plan.
   - Records in C(run.json) the start instant, the clock offset of every host and the versions of the systems.
 version_added: 0.1.0
-author: Foundation Testbed contributors (@foundation)
-attributes:
-  check_mode:
-    description: It writes into the folder of the run.
-    support: none
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: foundation.testbed.run_module
 options:
   folder:
     description: Folder of the run, as M(foundation.testbed.compile) returned it.

@@ -13,14 +13,7 @@ description:
   - A run that the user has interrupted by then is not to begin either.
   - Records the answer in C(run.json).
 version_added: 0.1.0
-author: Foundation Testbed contributors (@foundation)
-attributes:
-  check_mode:
-    description: It writes into the folder of the run.
-    support: none
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: foundation.testbed.run_module
 options:
   folder:
     description: Folder of the run, as M(foundation.testbed.compile) returned it.

@@ -13,14 +13,7 @@ description:
   - A run can be judged again at any time; nothing but its folder is needed.
   - The task fails unless the verdict is C(pass).
 version_added: 0.1.0
-author: Foundation Testbed contributors (@foundation)
-attributes:
-  check_mode:
-    description: It writes into the folder of the run.
-    support: none
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: foundation.testbed.run_module
 options:
   run:
     description: Name or path of a run, or C(latest).

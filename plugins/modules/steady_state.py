@@ -12,14 +12,7 @@ description:
   - It does not fail. Where the steady state is not back, and the time for that is not over, it says that the
     hosts are to be asked again.
 version_added: 0.4.0
-author: Foundation Testbed contributors (@foundation)
-attributes:
-  check_mode:
-    description: It writes into the folder of the run.
-    support: none
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: foundation.testbed.run_module
 options:
   folder:
     description: Folder of the run, as M(foundation.testbed.compile) returned it.

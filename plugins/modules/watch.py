@@ -16,14 +16,7 @@ description:
   - Aim it at all observers; the first of them speaks. A connection that fails stops nothing, as the run needs
     none.
 version_added: 0.1.0
-author: Foundation Testbed contributors (@foundation)
-attributes:
-  check_mode:
-    description: It notes in C(run.json) that the run has ended.
-    support: none
-  diff_mode:
-    description: There is nothing to compare.
-    support: none
+extends_documentation_fragment: foundation.testbed.run_module
 options:
   folder:
     description: Folder of the run, as M(foundation.testbed.compile) returned it.

@@ -94,8 +94,9 @@ class StagedProvider:
         return [entry for entry in entries(self.folder, self.node) if event in (None, entry["event"])]
 
     def kill(self) -> None:
-        """SIGKILL to the process that works; its spare goes on."""
-        os.kill(programs(self.paths, self.program["run"])[0], signal.SIGKILL)
+        """SIGKILL to the process that works, if it still does; its spare goes on."""
+        for pid in programs(self.paths, self.program["run"])[:1]:
+            os.kill(pid, signal.SIGKILL)
 
     def traces(self) -> list[str]:
         """How the node still ails right now."""

@@ -30,6 +30,19 @@ FORMATS = {"ratio": "0.[0]%", "bytes": "0.[0] d", "bytes/s": "0.[0] d"}
 Entry = Mapping[str, Any]
 
 
+def left_out(metrics: Entry, duration_s: float) -> list[str]:
+    """Say which series and lines no chart shows, as a page bears only so many."""
+    drawn = [series for series in metrics.get("series") or [] if _lines(series, duration_s)]
+    titles = [str(series.get("title") or series.get("name")) for series in drawn]
+    said = [
+        f"{title}: {len(series['lines']) - MAX_LINES} more lines are in metrics.json."
+        for title, series in zip(titles, drawn, strict=True)
+        if len(series["lines"]) > MAX_LINES
+    ]
+    more = titles[MAX_CHARTS:]
+    return said + ([f"Not drawn, but in metrics.json: {', '.join(more)}."] if more else [])
+
+
 def metric_charts(
     metrics: Entry, criteria: Sequence[Entry], duration_s: float, frame: Frame
 ) -> dict[str, Chart]:

@@ -12,7 +12,12 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import Columns, to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
-from ansible_collections.foundation.testbed.plugins.plugin_utils.report import charts, lanes, words
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report import (
+    charts,
+    lanes,
+    metric_charts,
+    words,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.configuration import (
     configuration,
     fault_text,
@@ -112,9 +117,13 @@ def _context(results: Entry, records: RunRecords, columns: Columns) -> dict[str,
         "library": drawn and script(drawn.library), "script": drawn and script(drawn.script),
         "lanes": _lane_rows(timeline), "load": results.get("load") or {},
         "steady": words.steady_rows(results.get("steady_state") or {}),
-        "metric_problems": records.metrics.get("problems") or [],
+        "metric_problems": [*(records.metrics.get("problems") or []), *_left_out(records)],
         "generators": records.load, "configuration": configuration(plan), "versions": versions(records.run),
     }  # fmt: skip
+
+
+def _left_out(records: RunRecords) -> list[str]:
+    return metric_charts.left_out(records.metrics, number(records.plan.get("duration_s"), 0.0))
 
 
 def _timeline(results: Entry, records: RunRecords, columns: Columns) -> charts.Timeline:

@@ -20,6 +20,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.index im
     write_index,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.markdown import summary
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report.metric_charts import left_out
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.probes import (
     availability,
     probe_spans,
@@ -107,7 +108,8 @@ def test_the_steady_state_is_a_case_of_its_own_and_told_once():
     after = {**before, "held": False, "reason": "healthy was false on n1"}
     reasons = ["The steady state was not back within 30 s: healthy was false on n1."]
     results = {
-        "verdict": "fail", "reasons": reasons, "steady_state": {"before": [before], "after": [after], "after_s": 4.9},
+        "verdict": "fail", "reasons": reasons,
+        "steady_state": {"before": [before], "after": [after], "after_s": 4.9},
     }  # fmt: skip
     suite = ElementTree.fromstring(junit_xml(results)).find("testsuite")
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "0")
@@ -154,3 +156,14 @@ def test_probes_tell_when_a_node_answered():
     ]  # fmt: skip
     assert availability(probes, 10.0)["n4"]["write"] == pytest.approx(0.75)
     assert availability(probes, 10.0)["n1"] == {"read": 1.0, "write": 1.0}
+
+
+def test_what_the_page_has_no_room_for_is_told():
+    """No series and no line is left out without a word."""
+    points = [[0.0, 1.0], [1.0, 2.0]]
+    lines = [{"label": f"n{i}", "points": points} for i in range(30)]
+    series = [{"name": f"s{i}", "title": f"S{i}", "lines": lines[: 30 if i == 0 else 1]} for i in range(26)]
+    assert left_out({"series": series}, 60.0) == [
+        "S0: 6 more lines are in metrics.json.",
+        "Not drawn, but in metrics.json: S24, S25.",
+    ]
