@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, shared_mount
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, shared_mount, watches
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import (
     ensure_key,
@@ -106,6 +106,8 @@ class Lab:
         change = self.compare(specs)
         standing = set(self.paths.node_names())
         began = time.monotonic()
+        if change.start:
+            watches.require(len(change.start) - len(change.remove))
         try:
             if not standing:  # what is mounted below already would be covered
                 shared_mount.ensure(self.paths.home)
