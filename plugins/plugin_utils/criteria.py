@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import Bools, Columns, quantile_ms
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members import noticed_s
 from ansible_collections.foundation.testbed.plugins.plugin_utils.measured import (
     Windows,
     first_gap,
@@ -47,6 +48,9 @@ class Evidence:
     metrics_problems: Sequence[str] = ()
     system_nodes: Sequence[str] = ()
     down: Windows = field(default_factory=dict)
+    samples: Sequence[Mapping[str, Any]] = ()
+    cut_members: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By fault, the members that it leaves without a majority."""
     incomplete: str = ""
     """Why the record does not reach to the declared end; empty when it does."""
 
@@ -153,6 +157,27 @@ def _joint_end_s(faults: Sequence[Mapping[str, Any]], end_s: float) -> float:
     return end_s
 
 
+def partition_detection_time(evidence: Evidence) -> Measurement:
+    """Seconds that the slowest member without a majority took to say that it is not healthy."""
+    cuts = [fault for fault in evidence.faults if evidence.cut_members.get(str(fault.get("id")))]
+    if not cuts:
+        return Measurement(None, "No partition left a member without a majority.")
+    worst, doubt = 0.0, ""
+    for fault in cuts:
+        name, from_s, to_s = str(fault.get("id")), fault.get("applied_s"), fault.get("reverted_s")
+        if not isinstance(from_s, (int, float)) or not isinstance(to_s, (int, float)):
+            return Measurement(None, f"The beginning or the end of fault {name} was not proved.")
+        for node in evidence.cut_members[name]:
+            found_s = noticed_s(evidence.samples, node, from_s, to_s)
+            if found_s is None:
+                return Measurement(None, f"{node} said nothing of itself during fault {name}.")
+            if math.isinf(found_s):
+                found_s = to_s - from_s
+                doubt = f"{node} called itself healthy until fault {name} ended, after {found_s:.4g} s."
+            worst = max(worst, found_s)
+    return Measurement(worst, doubt=doubt)
+
+
 def average_response_time(evidence: Evidence) -> Measurement:
     """Mean time from intended send to answer; milliseconds."""
     latency_s = evidence.columns.latency_s[evidence.columns.answered]
@@ -257,6 +282,14 @@ CRITERIA: dict[str, Criterion] = {
             "operation due is answered; of several faults, the longest; of faults that overlap, from "
             "the end of the last.",
             "s", "<=", recovery_time,
+        ),
+        Criterion(
+            "partition_detection_time",
+            "The seconds from the proved beginning of a partition until a member that it leaves without a "
+            "majority says of itself that it is not healthy, asked once a second; of several members and "
+            "partitions, the longest; of a member that never says so, the length of the partition, which "
+            "never passes.",
+            "s", "<=", partition_detection_time,
         ),
         Criterion(
             "average_response_time",

@@ -20,6 +20,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.linear
     check_linearizable_bounded,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import failover_clients, to_columns
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members import without_majority
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results, number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
 from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof import (
@@ -115,6 +116,7 @@ def decide(
     columns = to_columns(records.operations, plan)
     faults = [] if preflight else fault_results(plan, records.ledger, records.start_wall_ns)
     duration_s = number(plan.get("duration_s"), 0.0)
+    members = list((plan.get("monitor") or {}).get("endpoints") or {})
     evidence = criteria.Evidence(
         columns,
         duration_s,
@@ -123,8 +125,12 @@ def decide(
         checks,
         series=records.metrics.get("series") or [],
         metrics_problems=[str(problem) for problem in records.metrics.get("problems") or []],
-        system_nodes=list((plan.get("monitor") or {}).get("endpoints") or {}),
+        system_nodes=members,
         down=switched_off(plan, faults),
+        samples=records.samples,
+        cut_members={
+            str(fault.get("id")): without_majority(fault, members) for fault in plan.get("faults") or []
+        },
         incomplete=shortened(plan, records.load),
     )
     for fault in faults:
