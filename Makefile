@@ -13,7 +13,7 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults link-backends setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,11 +57,14 @@ docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.scenario_schema
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report")
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report scale")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes (ONLY='disk: fail|mix 7$$')
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench faults
+
+bench-scale: setup-dev ## Measure and draw each step on 3 to 40 nodes, and foretell 100 to 10,000
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench scale
 
 link-backends: setup-dev ## Pass the link tests with netem and NFQUEUE under Debian's kernel, emulated (takes an hour)
 	PYTHONPATH=.collections python tests/support/debian_kernel.py bash -ec ' \

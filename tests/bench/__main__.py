@@ -6,7 +6,15 @@ from __future__ import annotations
 
 import sys
 
-from ansible_collections.foundation.testbed.tests.bench import checker, compile, faults, lab, link, report
+from ansible_collections.foundation.testbed.tests.bench import (
+    checker,
+    compile,
+    faults,
+    lab,
+    link,
+    report,
+    scale,
+)
 
 PARTS = {
     "checker": checker.main,
@@ -17,6 +25,7 @@ PARTS = {
     "faults": faults.main,
     "link": link.main,
     "report": report.main,
+    "scale": scale.main,
 }
 
 

@@ -5,16 +5,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import publish
 from ansible_collections.foundation.testbed.plugins.plugin_utils.judge import judge_records
 from ansible_collections.foundation.testbed.tests.support import synthetic_metrics
+from ansible_collections.foundation.testbed.tests.support.chromium import chromium
 from ansible_collections.foundation.testbed.tests.support.synthetic_run import Shape, write_run
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 
 SHAPE = Shape(rate_per_s=50.0)
 KINDS = {"pass": SHAPE, "fail": replace(SHAPE, stale=True), "unknown": replace(SHAPE, proved=False)}
@@ -35,15 +33,7 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}",
-                     "--window-size=1280,1600", "--disable-dev-shm-usage"):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, Service(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+@pytest.fixture(scope="session", name="chromium")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
