@@ -216,7 +216,7 @@ def try_two_runs(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[
 def try_killed_controller(lab: Lab, node: str, said: Said, cluster: ClusterView) -> list[str]:
     """SIGKILL to the ad hoc command that waits for the fault; it lives to its planned end and no longer."""
     before = before_of(lab, node)
-    words = json.dumps({**rows.spoken(said, node, cluster), "for": "6s", "id": f"bench-{node}"})
+    words = json.dumps({**rows.spoken(said, node, cluster), "for": "10s", "id": f"bench-{node}"})
     hosts = ":".join(rows.chosen(said, node, cluster))
     module = f"foundation.testbed.{said['kind']}"
     process = subprocess.Popen(
