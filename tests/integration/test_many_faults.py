@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support import record
 
@@ -22,6 +24,9 @@ def test_faults_of_all_sorts_overlap_and_are_proved_each(whole):
         assert len(evidence["nodes"]) == 1 and len(evidence["idle"]) == 2
         assert all("its leader was" in reason for reason in evidence["idle"].values())
     assert faults["on-term"]["applied_s"] > 6, "the term changed when the leader was killed"
+    journal = whole.on("n1", "journalctl --unit=etcd --output=cat --no-pager")
+    times = re.findall(r'"election-timeout":"([^"]+)"', journal)
+    assert "1.2s" in times and times[-1] == "1s", "as the scenario says for the run, then as before"
 
 
 def test_what_no_node_can_do_is_refused_with_its_name_and_reason(whole, tmp_path):
