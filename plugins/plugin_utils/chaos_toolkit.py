@@ -22,6 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_a
     activity,
     healthy_probe,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import HEALTHY as HEALTHY_STATE
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, as_duration
 
 # Seconds of load before the method, after it, and the shortest fault that can prove itself.
@@ -71,6 +72,7 @@ def translate(experiment: Mapping[str, Any], system: str, around: Surroundings) 
         "duration": as_duration(last_s + SETTLE_S),
         "workload": {"rate": 100},
         "conditions": list(_conditions(walk.faults)),
+        **({"steady_state": [{"state": HEALTHY_STATE, "is": True}]} if walk.steady else {}),
         "success_criteria": {"data_consistency": 1.0, "recovery_time": as_duration(SETTLE_S - SHORTEST_S)},
     }
     return Translation(scenario, walk.unmapped)
@@ -103,6 +105,7 @@ class _Walk:
         self.experiment, self.around = experiment, around
         self.faults: list[_Fault] = []
         self.unmapped: list[str] = []
+        self.steady = False
         self.now_s = float(LEAD_S)
         self.configuration = self._configuration()
         self.probes = _list(_mapping(experiment.get("steady-state-hypothesis")).get("probes"))
@@ -134,9 +137,11 @@ class _Walk:
         return end_s
 
     def hypothesis(self) -> None:
-        """Look at the probes of the steady state; the health of all nodes is asked before every run."""
+        """Look at the probes of the steady state: one that maps asks whether the system is healthy."""
         for i, probe in enumerate(self.probes):
+            known = len(self.unmapped)
             self._one(f"steady-state-hypothesis.probes[{i}]", probe)
+            self.steady = self.steady or len(self.unmapped) == known
         self._controls("steady-state-hypothesis", _mapping(self.experiment.get("steady-state-hypothesis")))
 
     def rest(self) -> None:

@@ -69,6 +69,7 @@ def test_stopped_instances_and_toxics_have_their_begin_and_end():
     assert (slow["start_s"], slow["end_s"]) == (16, 30)
     assert slow["params"]["delay"] == 0.12 and slow["params"]["peers"] == ["observer1"]
     assert plan["duration_s"] == 50 and read.unmapped == []
+    assert plan["steady_state"] == [{"state": "healthy", "is": True, "nodes": "all"}]
     assert plan["scenario"]["description"] == "One instance is stopped while the proxy of another is slow."
     assert yaml.safe_load(read.imported)["name"] == plan["scenario"]["title"]
 
