@@ -51,9 +51,10 @@ def lab_of(nodes: int, folder: Path) -> Lab:
         "plugin": "foundation.testbed.cluster", "testbed_id": "scale", "node_count": nodes,
         "subnet": "10.77.12.0/24", "nodes": members, "resource_limits": {"memory": "256M", "cpus": 1},
     }  # fmt: skip
-    folder.mkdir()
-    (folder / "cluster.yml").write_text(yaml.safe_dump(cluster), encoding="utf-8")
-    return Lab(folder, folder / "runs")
+    inventory = folder / str(nodes)
+    inventory.mkdir()
+    (inventory / "cluster.yml").write_text(yaml.safe_dump(cluster), encoding="utf-8")
+    return Lab(inventory, folder / "runs")
 
 
 def scenario_of(faults: int, folder: Path) -> Path:
@@ -73,7 +74,7 @@ def scenario_of(faults: int, folder: Path) -> Path:
 
 def measured(nodes: int, folder: Path) -> Figures:
     """Wall time in seconds of each step on so many nodes."""
-    lab = lab_of(nodes, folder / str(nodes))
+    lab = lab_of(nodes, folder)
     found: Figures = {}
     with enough_watches(nodes + 1):
         try:
