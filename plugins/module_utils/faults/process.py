@@ -11,15 +11,11 @@ A boot leaves nothing of either.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import os
 import re
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import processes, service_units
@@ -29,7 +25,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Row,
     Targets,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.processes import Process
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
     Parameter,
@@ -39,6 +35,14 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     not_allowed,
     parse_duration,
     shown,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import _paused, _start_ban
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_markers import (
+    Keeper,
+    held,
+    marker_name,
+    marker_of,
+    others,
 )
 
 ACTIONS = ("kill", "terminate", "pause", "restart", "crash_loop")
@@ -53,10 +57,6 @@ KILL_ROUNDS = 5
 REMEMBERED, NAMED = 200, 10
 # Seconds in which every unit that ran before has to run again after the end.
 RECOVERY_S = 15.0
-
-MARKERS = Path("/run/foundation-testbed/process")
-DROP_INS = Path("/run/systemd/system")
-PREFIX = "foundation-testbed-"
 
 
 def unit(value: object) -> str:
@@ -98,48 +98,6 @@ def interval(value: object) -> float:
 def own_unit(process: Process) -> bool:
     """Whether a service holds a process that can bring it back."""
     return process.unit.endswith(".service") and not processes.PROTECTED_UNITS.fullmatch(process.unit)
-
-
-def marker_name(run: str, fault: str) -> str:
-    """Name of a fault's marker, without its ending; also of its drop-ins, with our prefix."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{run}.{fault}")
-
-
-def drop_in_text(marker: Path) -> str:
-    """Return the drop-in that keeps a unit from being started while a marker is there."""
-    return f"[Unit]\nConditionPathExists=!{marker}\n"
-
-
-@contextlib.contextmanager
-def held(marker: Path) -> Iterator[bool]:
-    """Keep a marker as it is; tells whether it is there."""
-    try:
-        file = marker.open(encoding="utf-8")
-    except FileNotFoundError:
-        yield False
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield os.fstat(file.fileno()).st_nlink > 0
-
-
-class Keeper(threading.Thread):
-    """Does a step again and again, for as long as a marker is there."""
-
-    def __init__(self, marker: Path, step: Callable[[], None], interval_s: float):
-        super().__init__(daemon=True)
-        self.marker, self.step, self.interval_s = marker, step, interval_s
-
-    def run(self) -> None:
-        """Keep to the interval, whatever a step takes."""
-        due_s = time.monotonic()
-        while True:
-            due_s = max(due_s + self.interval_s, time.monotonic())
-            time.sleep(max(due_s - time.monotonic(), 0))
-            with held(self.marker) as there:
-                if not there:
-                    return
-                self.step()
 
 
 class ProcessFault(Fault):
@@ -195,7 +153,7 @@ class ProcessFault(Fault):
         self.pattern: Optional[str] = self.program.get("pattern")
         self.hold = bool(self.program.get("hold", False))
         self.name = marker_name(context.run, context.fault_id)
-        self.marker = MARKERS / f"{self.name}.json"
+        self.marker = marker_of(self.name)
         self.before: dict[str, service_units.UnitState] = {}
         self.hit: dict[tuple[int, int], Process] = {}
         self.hits = 0
@@ -283,7 +241,7 @@ class ProcessFault(Fault):
             "hold": self.hold,
             "pattern": self.pattern,
             "units": {state.name: state.wanted or state.name in brought_back for state in states},
-            "stopped_before": sorted(_stopped(targets) - _stopped_by_any(others(self.name))),
+            "stopped_before": sorted(_paused.stopped(targets) - _paused.stopped_by(others(self.name))),
         }
 
     def _targets(self) -> list[Process]:
@@ -295,7 +253,7 @@ class ProcessFault(Fault):
     def apply(self) -> None:
         """Do it, and see to it that what has to go on goes on."""
         undo = self.undo()
-        MARKERS.mkdir(parents=True, exist_ok=True)
+        self.marker.parent.mkdir(parents=True, exist_ok=True)
         write_json(self.marker, undo)
         self.began_s = time.monotonic()
         if self.action == "pause":
@@ -375,16 +333,11 @@ class ProcessFault(Fault):
         threading.Thread(target=self._forbid_start, daemon=True).start()
 
     def _forbid_start(self) -> None:
-        """Put the drop-ins in place; systemd takes some 200 ms to read them, and a revert waits for that."""
+        """Put the ban in place; a revert waits until systemd has read it."""
         with held(self.marker) as there:
             if not there:
                 return
-            for name in self.before:
-                folder = DROP_INS / f"{name}.d"
-                folder.mkdir(parents=True, exist_ok=True)
-                text = drop_in_text(self.marker)
-                (folder / f"{PREFIX}{self.name}.conf").write_text(text, encoding="utf-8")
-            service_units.systemctl("daemon-reload")
+            _start_ban.ban(self.name, self.before, self.marker)
             if self.action == "kill" and self._signal_all(signal.SIGKILL):  # restarted before it was stopped
                 service_units.systemctl("stop", "--no-block", "--", *self.before)
 
@@ -422,7 +375,7 @@ class ProcessFault(Fault):
         }
 
     def _held_down(self, now: Mapping[str, service_units.UnitState]) -> dict[str, Any]:
-        guarded = all((DROP_INS / f"{name}.d" / f"{PREFIX}{self.name}.conf").exists() for name in now)
+        guarded = _start_ban.is_banned(self.name, now)
         down = not any(state.wanted for state in now.values())
         return {"present": guarded and down, "effective": not self._targets(), "guarded": guarded}
 
@@ -454,12 +407,12 @@ class ProcessFault(Fault):
     @staticmethod
     def revert(undo: dict[str, Any]) -> None:
         """Let go on what is stopped, allow what is kept down, and have what ran before start."""
-        marker = MARKERS / f"{undo['name']}.json"
+        marker = marker_of(undo["name"])
         with held(marker):
             marker.unlink(missing_ok=True)
         rest = others(undo["name"])
         if undo["action"] == "pause":
-            _let_go_on(undo, rest)
+            _paused.let_go_on(undo, rest)
         kept = {name for other in rest if other["hold"] for name in other["units"]}
         ran = [name for name, ran_before in undo["units"].items() if ran_before and name not in kept]
         down = [state for state in service_units.show(ran) if not state.up]
@@ -467,31 +420,25 @@ class ProcessFault(Fault):
         if failed:
             service_units.systemctl("reset-failed", "--", *failed)
         service_units.start([state.name for state in down])
-        if _remove_drop_ins(undo["name"]):
-            service_units.systemctl("daemon-reload")
+        _start_ban.lift(undo["name"])
 
     @staticmethod
     def leftovers() -> list[dict[str, Any]]:
         """Every marker, and every drop-in of ours that has none."""
         found = others("")
         known = {undo["name"] for undo in found}
-        for path in _drop_ins():
-            name = path.stem[len(PREFIX) :]
-            if name not in known:
-                known.add(name)
-                units = {each.parent.name[: -len(".d")]: True for each in _drop_ins(name)}
-                found.append(_stray(name, units))
-        return found
+        banned = _start_ban.units_by_name()
+        return found + [_stray(name, units) for name, units in banned.items() if name not in known]
 
     def traces(self) -> list[str]:
         """Return its marker, its drop-ins, and the processes that are still stopped for no other fault."""
-        wanted = _stopped_by_any(others(self.name))
+        wanted = _paused.stopped_by(others(self.name))
         mine = [p for p in self._hit() if self.action == "pause" and p.key not in wanted]
         now = [processes.read_process(process.pid) for process in mine]
         stopped = [p for p, q in zip(mine, now) if q is not None and q.key == p.key and q.stopped]
         return [
             *super().traces(),
-            *(str(path) for path in _drop_ins(self.name)),
+            *(str(path) for path in _start_ban.drop_ins(self.name)),
             *(f"{process.name} ({process.pid}) is stopped" for process in stopped),
         ]
 
@@ -509,64 +456,14 @@ class ProcessFault(Fault):
             await asyncio.sleep(0.1)
 
 
-def others(name: str) -> list[dict[str, Any]]:
-    """Undo records of all faults of this kind that hold on this node, but for one."""
-    return [undo for undo in read_all(MARKERS) if undo["name"] != name]
-
-
-def _targets_of(undo: Mapping[str, Any]) -> list[Process]:
-    if undo["pattern"] is not None:
-        return processes.matching(undo["pattern"])
-    return processes.of_units(undo["units"])
-
-
-def _stopped(found: Iterable[Process]) -> set[tuple[int, int]]:
-    return {process.key for process in found if process.stopped}
-
-
-def _stopped_by_any(faults: Iterable[Mapping[str, Any]]) -> set[tuple[int, int]]:
-    """Processes that faults keep stopped: what was stopped before a fault is not its own."""
-    keys: set[tuple[int, int]] = set()
-    for undo in faults:
-        if undo["action"] == "pause":
-            keys |= {process.key for process in _targets_of(undo)} - _before(undo)
-    return keys
-
-
-def _before(undo: Mapping[str, Any]) -> set[tuple[int, int]]:
-    return {(pid, start) for pid, start in undo["stopped_before"]}
-
-
-def _let_go_on(undo: Mapping[str, Any], rest: Sequence[Mapping[str, Any]]) -> None:
-    """Continue what is stopped, but for what was stopped before and what another fault stops."""
-    spared = _before(undo) | _stopped_by_any(rest)
-    for process in _targets_of(undo):
-        if process.stopped and process.key not in spared:
-            processes.send(process, signal.SIGCONT)
-
-
-def _drop_ins(name: str = "*") -> list[Path]:
-    return sorted(DROP_INS.glob(f"*.service.d/{PREFIX}{name}.conf"))
-
-
-def _remove_drop_ins(name: str) -> bool:
-    """Remove a fault's drop-ins; returns whether there were any."""
-    found = _drop_ins(name)
-    for path in found:
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
-    return bool(found)
-
-
-def _stray(name: str, units: Mapping[str, bool]) -> dict[str, Any]:
+def _stray(name: str, units: Sequence[str]) -> dict[str, Any]:
     return {
-        "trace": f"{PREFIX}{name}.conf of {', '.join(units)}",
+        "trace": f"{_start_ban.PREFIX}{name}.conf of {', '.join(units)}",
         "name": name,
         "action": "kill",
         "hold": True,
         "pattern": None,
-        "units": dict(units),
+        "units": dict.fromkeys(units, True),
         "stopped_before": [],
     }
 

@@ -33,6 +33,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _file_damage,
+    _process_markers,
     _read_only,
     process,
 )
@@ -295,13 +296,13 @@ def _to_run(unit: str) -> bool:
     """Whether a unit that does not run is to run again once another fault has ended."""
     others = [*_file_damage.metas(), *_read_only.records()]
     return any(other.get("unit") == unit and other.get("unit_was_up") for other in others) or any(
-        other["units"].get(unit) for other in process.others("")
+        other["units"].get(unit) for other in _process_markers.others("")
     )
 
 
 def _kept_down(unit: str) -> bool:
     """Whether another fault keeps a unit down."""
-    return any(other["hold"] and unit in other["units"] for other in process.others(""))
+    return any(other["hold"] and unit in other["units"] for other in _process_markers.others(""))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Targets,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import process
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _process_markers,
+    _start_ban,
+    process,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,8 +194,8 @@ def test_a_pattern_finds_a_command_line_but_never_ourselves(sleeper):
 
 
 def fault(tmp_path, monkeypatch, fault_id="f1", **program):
-    monkeypatch.setattr(process, "MARKERS", tmp_path / "markers")
-    monkeypatch.setattr(process, "DROP_INS", tmp_path / "units")
+    monkeypatch.setattr(_process_markers, "MARKERS", tmp_path / "markers")
+    monkeypatch.setattr(_start_ban, "DROP_INS", tmp_path / "units")
     monkeypatch.setattr(service_units, "systemctl", lambda *_: subprocess.CompletedProcess([], 0, "", ""))
     return process.ProcessFault(Context("run", fault_id, program, 0, 10**9, True))
 
@@ -264,7 +268,7 @@ def test_a_drop_in_without_a_marker_is_left_over_and_taken_away(tmp_path, monkey
     folder = tmp_path / "units" / "etcd.service.d"
     folder.mkdir(parents=True)
     (folder / "own.conf").write_text("")
-    (folder / "foundation-testbed-run.f9.conf").write_text(process.drop_in_text(tmp_path / "m"))
+    (folder / "foundation-testbed-run.f9.conf").write_text(_start_ban.drop_in_text(tmp_path / "m"))
     (undo,) = process.FAULT.leftovers()
     assert undo["trace"] == "foundation-testbed-run.f9.conf of etcd.service"
     process.FAULT.revert(undo)

@@ -25,8 +25,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _file_damage,
+    _process_markers,
     _read_only,
-    process,
     storage,
 )
 from hypothesis import given
@@ -354,7 +354,7 @@ def units(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "UNITS", tmp_path / "units")
     monkeypatch.setattr(storage, "RECOVERY_S", 0.0)
     monkeypatch.setattr(_read_only, "FOLDER", tmp_path / "read-only")
-    monkeypatch.setattr(process, "MARKERS", tmp_path / "markers")
+    monkeypatch.setattr(_process_markers, "MARKERS", tmp_path / "markers")
     return units
 
 
