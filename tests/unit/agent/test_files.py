@@ -13,10 +13,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import un
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _press_unit,
+    _process_markers,
     _read_only,
     clock,
     name_service,
-    process,
 )
 
 
@@ -42,7 +42,7 @@ def test_what_vanishes_or_was_never_whole_is_left_out(tmp_path):
         (clock, "FOLDER", "_records", {"trace": "t"}),
         (_read_only, "FOLDER", "records", {"trace": "t"}),
         (_press_unit, "MARKERS", "records", {"name": "n"}),
-        (process, "MARKERS", "others", {"name": "n"}),
+        (_process_markers, "MARKERS", "others", {"name": "n"}),
     ],
 )
 def test_a_fault_that_ends_meanwhile_disturbs_no_other(tmp_path, monkeypatch, module, folder, read, entry):

@@ -12,6 +12,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 from ansible_collections.foundation.testbed.tests.support.mutations import mutated
 from hypothesis import given
@@ -22,6 +23,7 @@ CLUSTER = ClusterView(
     "local", NODES, {"observer1": "10.77.0.2"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
     states={"etcd": ["leader", "revision", "term", "lag"]}, units={"etcd": ["etcd.service"]},
     provider=dict.fromkeys(NODES, "container"), management=["10.77.0.1"], max_down=2,
+    options={"etcd": read_system("etcd").options},
 )  # fmt: skip
 MANY = SCENARIOS_DIR.parent / "tests/integration/scenarios/many_faults.yml"
 FILES = [*sorted(SCENARIOS_DIR.glob("*.yml")), MANY]
@@ -69,6 +71,10 @@ def changed(*path_and_value):
         ('{"format": 1, "format": 1}', "given 'format' twice in one object; allowed: every key once"),
         ("[]", "plan.json: given []; allowed: a mapping with format, scenario"),
         (changed("format", 2), "plan.json: format: given 2; allowed: "),
+        (
+            changed("role_variables", {"etcd_snapshot_count": 5}),
+            "plan.json: role_variables: given {'etcd_snapshot_count': 5}; allowed: {}, as its options say",
+        ),
         (changed("sede", 2), "plan.json: sede: unknown key; given 'sede'"),
         (
             changed("testbed_id", "other"),
