@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = PurePosixPath("ansible_collections/foundation/testbed")
-PACKAGES = ("agent", "faults", "load", "monitor")
+PACKAGES = ("agent", "faults", "load", "monitor", "network")
 POWER_PACKAGES = ("agent", "lab")
 
 _MAIN = """import sys

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,16 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
+from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import (
+    Kind,
+    LinkOrPair,
+    NetworkLatency,
+    Topology,
+    group_names,
+    host_vars,
+    lay_out,
+    shared_vars,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Source, parse_model
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -24,7 +35,6 @@ STATE_DIR = "/var/lib/foundation-testbed"
 MIN_DISK = 256 * 2**20
 # Names that mean something else to Ansible or to our playbooks.
 RESERVED_NAMES = ("all", "ungrouped", "localhost", "nodes", "observers")
-Topology = Literal["ring", "star", "mesh", "custom"]
 
 
 def _subnet(value: object) -> netaddr.IPNetwork:
@@ -110,20 +120,6 @@ class ResourceLimits(_Strict):
         return base.model_copy(update=self.model_dump(exclude_none=True))
 
 
-class NetworkLatency(_Strict):
-    """Latency of a link, drawn between min and max."""
-
-    min: Annotated[float, Field(ge=0)]
-    max: Annotated[float, Field(ge=0)]
-    unit: Literal["microsecond", "millisecond", "second"]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> NetworkLatency:
-        if self.min > self.max:
-            raise ValueError(f"given min {self.min} and max {self.max}; allowed: min <= max")
-        return self
-
-
 class NodeSpec(_Strict):
     """One node as the user describes it."""
 
@@ -140,7 +136,9 @@ class Cluster(_Strict):
     testbed_id: TestbedId
     provider: Literal["container"] = "container"
     node_count: Annotated[int, Field(ge=2, le=250)]
-    topology: Topology = "mesh"
+    topology: Kind = "mesh"
+    links: list[LinkOrPair] | None = None
+    hub: HostName | None = None
     partition_tolerance: Tolerance = True
     subnet: Subnet
     applications: list[SystemName] = []
@@ -186,7 +184,14 @@ class Cluster(_Strict):
                 f"with at least {needed} for {self.node_count} nodes, {self.observer_count} observers, "
                 "the gateway, network and broadcast addresses"
             )
+        _ = self.laid_out
         return self
+
+    @cached_property
+    def laid_out(self) -> Topology:
+        """Who shares a link with whom; raises Mistakes."""
+        names = [node.name for node in self.node_specs()]
+        return lay_out(self.topology, names, self.testbed_id, self.links, self.hub, self.network_latency)
 
     @property
     def observer_names(self) -> list[str]:
@@ -257,7 +262,8 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
     Each item is `{"name", "groups": [...], "vars": {...}}`, values plain enough for Ansible to store.
     Nodes start at offset 11 where the network has room, so that n1 is .11.
     """
-    nodes = cluster.node_specs()
+    nodes, topology = cluster.node_specs(), cluster.laid_out
+    linked = group_names(topology)
     first_node = (
         11
         if cluster.subnet.size > cluster.node_count + 12 and cluster.observer_count < 10
@@ -291,21 +297,20 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
             [systems[name] for name in applications],
             {EXPORTER_PACKAGE, *(package for name in applications for package in systems[name].packages)},
         )
-        host["vars"].update(node.config_overrides)
+        host["groups"] += [group for group, ends in linked.items() if node.name in ends]
+        host["vars"].update({**host_vars(topology, node.name), **node.config_overrides})
         hosts.append(host)
     return hosts
 
 
 def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
     """Variables that all hosts share."""
-    latency = cluster.network_latency
     return {
         "testbed_id": cluster.testbed_id,
         "testbed_provider": cluster.provider,
         "testbed_state_dir": state_dir,
-        "testbed_topology": cluster.topology,
+        **shared_vars(cluster.laid_out),
         "testbed_partition_tolerance": cluster.tolerated_nodes,
-        "testbed_network_latency": latency.model_dump() if latency else None,
         "testbed_subnet": str(cluster.subnet),
         "testbed_gateway": str(cluster.subnet[1]),
         "testbed_prefix_length": cluster.subnet.prefixlen,

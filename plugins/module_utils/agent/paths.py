@@ -17,6 +17,7 @@ VOLATILE_UNDO = Path("/run/foundation-testbed/undo")
 
 # Ports of the testbed's own, beside which a host's own exporter and Prometheus can live.
 EXPORTER_PORT = 19100
+ROUTER_PORT = 19101
 PROMETHEUS_PORT = 19090
 
 UNIT_PREFIX = "foundation-testbed-run-"

@@ -15,6 +15,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairm
 
 # Handles of ours: 7000: to 7fff:, by the name of the fault.
 _FIRST_HANDLE, _HANDLES = 0x7000, 0x1000
+# The tree that holds the latencies of a topology.
+TOPOLOGY_HANDLE = "6f00:"
 _NETEM_CLASS, _OTHERS_CLASS = 2, 1
 
 
@@ -105,6 +107,7 @@ def occupied(device: str) -> Optional[str]:
     for root in roots:
         if root["handle"] != "0:":
             whose = "another link fault" if is_ours(root["handle"]) else "the user"
+            whose = "the topology" if root["handle"] == TOPOLOGY_HANDLE else whose
             return f"{root['kind']} {root['handle']} of {whose} is at the root of {device}"
     return None
 

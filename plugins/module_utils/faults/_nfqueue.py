@@ -23,8 +23,9 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Protocol
 
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _netlink
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import (
@@ -81,11 +82,11 @@ def taken_queues() -> set[int]:
 class Holder:
     """Holds the packets of one queue."""
 
-    def __init__(self, program: dict[str, Any]):
+    def __init__(self, program: dict[str, Any], queues: Sequence[int] = range(FIRST_QUEUE, LAST_QUEUE + 1)):
         self.asked = Impairment.of(program)
         self.line = Line(self.asked, str(program.get("seed", 0)))
         self.netlink = _netlink.open_socket()
-        self.queue = self._bind()
+        self.queue = self._bind(queues)
         self.netlink.setblocking(False)
         self.copies: Optional[socket.socket] = None
         if self.asked.duplicate:
@@ -100,11 +101,11 @@ class Holder:
         )
         self.late_s, self.latest_s, self.held_s = 0.0, 0.0, 0.0
 
-    def _bind(self) -> int:
+    def _bind(self, queues: Sequence[int]) -> int:
         for option in (_SO_RCVBUFFORCE, _SO_SNDBUFFORCE):
             self.netlink.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
         copied = _ALL_BYTES if self.asked.needs_payload else _HEADER_BYTES
-        for queue in range(FIRST_QUEUE, LAST_QUEUE + 1):
+        for queue in queues:
             try:
                 _netlink.bind_queue(self.netlink, queue, copied, self.asked.limit)
             except OSError:  # EPERM as well where somebody else has it
@@ -206,7 +207,20 @@ def _milliseconds(total_s: float, count: float) -> float:
     return round(total_s / count * 1000, 3) if count else 0.0
 
 
-def answer(holder: Holder, control: socket.socket) -> bool:
+class Holding(Protocol):
+    """What holds packets: one queue, or several."""
+
+    def take(self) -> None:
+        """Take what is there."""
+
+    def release(self, everything: bool = False) -> None:
+        """Let go what is due, or everything."""
+
+    def stats(self) -> dict[str, Any]:
+        """Return what was counted."""
+
+
+def answer(holder: Holding, control: socket.socket) -> bool:
     """Answer one question; returns whether the program is to end."""
     question, asker = control.recvfrom(64)
     if question in (b"end", b"release"):
@@ -236,7 +250,7 @@ def serve(holder: Holder, control: socket.socket, lease_s: float) -> None:
 def main() -> None:
     """Serve one fault, told on standard input."""
     told = json.loads(sys.stdin.buffer.readline())
-    _become_punctual()
+    become_punctual()
     control = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     control.bind(control_name(told["table"]))
     holder = Holder(told["program"])
@@ -247,7 +261,8 @@ def main() -> None:
     holder.release(everything=True)
 
 
-def _become_punctual() -> None:
+def become_punctual() -> None:
+    """Ask the kernel to be woken in time, and before others."""
     with contextlib.suppress(OSError):
         os.nice(-10)
     with contextlib.suppress(OSError):
