@@ -70,7 +70,7 @@ HeldMs = Annotated[float, BeforeValidator(_held_ms)]
 
 
 class LinkSpec(_Strict):
-    """One link of a custom topology; `back` is the latency from the second node to the first if it differs."""
+    """One link of a custom topology; `back` is the latency from the second node to the first."""
 
     between: Annotated[Pair, BeforeValidator(_ends)]
     latency: HeldMs | None = None
@@ -361,8 +361,8 @@ def _matrix_link_problems(
         linked, held = (nodes[at], nodes[to]) in links, matrix[at][to]
         if linked != (held is not None):
             yield (
-                f"network_latency.matrix[{at}][{to}]: given {shown(held)}, and {'a' if linked else 'no'} link "
-                f"of {nodes[at]} and {nodes[to]}; allowed: a number for every link, null elsewhere"
+                f"network_latency.matrix[{at}][{to}]: given {shown(held)}, and {'a' if linked else 'no'} "
+                f"link of {nodes[at]} and {nodes[to]}; allowed: a number for every link, null elsewhere"
             )
 
 

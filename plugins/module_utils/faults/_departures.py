@@ -26,6 +26,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe imp
     WRONG_CHECKSUM,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import LINK_HEADER_BYTES
+from ansible_collections.foundation.testbed.plugins.module_utils.network import part
 
 _SO_ATTACH_FILTER, _SO_SNDBUFFORCE, _SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 26, 32, 33, 35
 _ETH_P_ALL, _PACKET_OUTGOING, _PACKET_TYPE = 0x0003, 4, 0xFFFFF004
@@ -91,7 +92,8 @@ class Tally:
 class Burst:
     """Probes sent at once to one peer: their times by number, and how each left (time, altered).
 
-    `shown` is the share of the bits that may be flipped in which it is seen.
+    `shown` is the share of the bits that may be flipped in which it is seen; `held_s` is for how long the
+    topology holds what is sent to that peer.
     """
 
     sent_ns: dict[int, int] = field(default_factory=dict)
@@ -99,6 +101,7 @@ class Burst:
     train: bool = False
     size: int = 0
     shown: float = 1.0
+    held_s: float = 0.0
 
 
 class Departures:
@@ -139,7 +142,7 @@ class Departures:
         """Send probes one right after the other."""
         segment = len(probe_segment(self.protocol, self.port, b"")) + 8 * copies
         shown = share_shown(segment, self.headers_too)
-        burst = Burst(train=train, size=_IP_HEADER + segment, shown=shown)
+        burst = Burst(train=train, size=_IP_HEADER + segment, shown=shown, held_s=part.held_to_s(address))
         first = self.number
         for _ in range(count):
             number, self.number = self.number, self.number + 1
@@ -191,7 +194,7 @@ class Departures:
         self.collect()
         trains = []
         for first, burst in list(self.bursts.items()):
-            if time.time_ns() - max(burst.sent_ns.values()) < wait_s * 1e9:
+            if time.time_ns() - max(burst.sent_ns.values()) < (wait_s + burst.held_s) * 1e9:
                 continue
             for number in burst.sent_ns:
                 del self.burst_of[number]
@@ -217,7 +220,7 @@ def count(burst: Burst, tally: Tally, early_s: float) -> None:
         departures = burst.left.get(number, [])
         if not departures:
             continue
-        delay_s = (min(departures)[0] - sent_ns) / 1e9
+        delay_s = (min(departures)[0] - sent_ns) / 1e9 - burst.held_s
         tally.left += 1
         tally.shown += burst.shown
         tally.altered += any(altered for _, altered in departures)

@@ -122,7 +122,8 @@ class Measurement:
         found = Tally()
         for peer in self.peers[:3]:
             self.departures.send(peer, 1)
-        deadline = time.monotonic() + 0.02
+        held_s = max((burst.held_s for burst in self.departures.bursts.values()), default=0.0)
+        deadline = time.monotonic() + 0.02 + held_s
         while self.departures.bursts and time.monotonic() < deadline:
             time.sleep(0.001)
             self.departures.settle(0.0005, found, 0.0, (1.0, 1.0))

@@ -38,6 +38,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     whole,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _nfqueue
+from ansible_collections.foundation.testbed.plugins.module_utils.network import part
 
 # Seconds before the start at which the rules are loaded.
 LEAD_S = 2.0
@@ -72,11 +73,13 @@ def ruleset(
     timeout_ms: int,
     direction: str = "both",
     match: Sequence[str] = ("",),
+    links: Optional[Sequence[str]] = None,
 ) -> str:
     """Return the nft script that cuts `peers` (IPv4).
 
     `window_s` are the whole epoch seconds between which it holds; without it, it holds at once until the
-    elements time out. `direction` is in, out or both, as this node sees it.
+    elements time out. `direction` is in, out or both, as this node sees it. `links` are the link addresses of
+    the peers that this node has a link with; None where it has one with every node: none forwards then.
     """
     window = f"meta time >= {window_s[0]} meta time < {window_s[1]} " if window_s else ""
     elements = ", ".join(f"{peer} timeout {timeout_ms}ms" for peer in sorted(peers))
@@ -85,15 +88,36 @@ def ruleset(
         "  counter dropped_out { }",
         f"  set peers {{\n    type ipv4_addr\n    flags timeout\n    elements = {{ {elements} }}\n  }}",
     ]
-    for name, hook, side in (("in", "input", "saddr"), ("out", "output", "daddr")):
-        if direction in (name, "both"):
-            rules = "".join(
-                f"    {window}{part}ip {side} @peers counter name dropped_{name} drop\n" for part in match
-            )
-            parts.append(
-                f"  chain {hook} {{\n    type filter hook {hook} priority -300; policy accept;\n{rules}  }}"
-            )
+    if links:
+        ends = ", ".join(f"{link} timeout {timeout_ms}ms" for link in sorted(links))
+        parts.append(
+            f"  set links {{\n    type ether_addr\n    flags timeout\n    elements = {{ {ends} }}\n  }}"
+        )
+    for hook, found in drops(direction, links).items():
+        rules = "".join(
+            f"    {window}{one}{what} counter name dropped_{way} drop\n"
+            for way, what in found
+            for one in match
+        )
+        parts.append(
+            f"  chain {hook} {{\n    type filter hook {hook} priority -300; policy accept;\n{rules}  }}"
+        )
     return f"table inet {table} {{\n" + "\n".join(parts) + "\n}\n"
+
+
+def drops(direction: str, links: Optional[Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
+    """Return what is dropped in which chain: the counter's way, and what the packet is.
+
+    Where packets are forwarded the links to the peers are cut as well, whoever's packets go over them.
+    """
+    out = [("out", "rt ip nexthop @peers")] if links is not None and direction != "in" else []
+    into = [("in", "ether saddr @links")] if links and direction != "out" else []
+    found = {
+        "input": ([("in", "ip saddr @peers"), *into] if direction != "out" else []),
+        "output": ([("out", "ip daddr @peers"), *out] if direction != "in" else []),
+        "forward": [*into, *out],
+    }
+    return {hook: rules for hook, rules in found.items() if rules}
 
 
 def parse_groups(value: object) -> dict[str, list[str]]:
@@ -250,6 +274,7 @@ class Partition(Fault):
         self.protocol: Optional[str] = self.program.get("protocol")
         self.ports: list[int] = self.program.get("ports", [])
         self.start_s, self.end_s = context.start_wall_ns / 1e9, context.end_wall_ns / 1e9
+        self.links = links_to(part.read(), self.blocked)
         self.probe = Probe(self.protocol or "udp", (self.ports or [DISCARD])[0])
         self.probes = {"sent": 0, "blocked": 0, "passed": 0, "open_sent": 0, "open_passed": 0}
 
@@ -310,7 +335,14 @@ class Partition(Fault):
             "--check",
             "-f",
             "-",
-            stdin=ruleset(f"{TABLE_PREFIX}sample", ["192.0.2.1"], (1, 2), 1000, match=match),
+            stdin=ruleset(
+                f"{TABLE_PREFIX}sample",
+                ["192.0.2.1"],
+                (1, 2),
+                1000,
+                match=match,
+                links=links_to(part.read(), []),
+            ),
         )
         return [] if done.returncode == 0 else [f"the kernel refuses the rules: {done.stderr.strip()}"]
 
@@ -343,7 +375,9 @@ class Partition(Fault):
         left_ms = int((self.end_s - time.time() + margin_s) * 1000)
         window_s = (int(self.start_s), int(self.end_s)) if self.context.scheduled else None
         match = matches(self.protocol, self.ports)
-        rules = ruleset(self.table, self.blocked, window_s, max(left_ms, 1), self.direction, match)
+        rules = ruleset(
+            self.table, self.blocked, window_s, max(left_ms, 1), self.direction, match, self.links
+        )
         done = _nft("-f", "-", stdin=rules)
         if done.returncode != 0:
             raise RuntimeError(f"nft: {done.stderr.strip()}")
@@ -364,7 +398,8 @@ class Partition(Fault):
     def evidence(self) -> dict[str, Any]:
         """Whether the rules are in place, packets dropped in each direction, and what probes felt."""
         listing = _nft("-j", "list", "table", "inet", self.table).stdout
-        chains = ["input"] * (self.direction != "out") + ["output"] * (self.direction != "in")
+        found_in = drops(self.direction, self.links).items()
+        chains = [hook for hook, rules in found_in for _ in rules]
         wanted = sorted(chains * len(matches(self.protocol, self.ports)))
         found = evidence_of(listing, wanted)
         dropped = sum(found["packets"].values()) + self.probes["blocked"]
@@ -388,6 +423,13 @@ class Partition(Fault):
         """Whether every peer that was blocked answers again within five seconds."""
         self.probe.close()
         return await pings(self.blocked, RECOVERY_S)
+
+
+def links_to(topology: Optional[part.Part], peers: Sequence[str]) -> Optional[list[str]]:
+    """Return the link addresses of those peers with which this node shares a link; None where all do."""
+    if topology is None or topology.complete:
+        return None
+    return [topology.macs[name] for name in topology.neighbours if topology.addresses[name] in peers]
 
 
 def peer_address(peer: str, known: Mapping[str, str], management: Sequence[str], own: str = "") -> str:

@@ -22,8 +22,8 @@ def neighbours(nodes: Sequence[str], links: Links) -> dict[str, list[str]]:
 def next_hops(beside: Mapping[str, Sequence[str]], start: str) -> dict[str, str]:
     """Return the neighbour through which the shortest way leads to every node that can be reached.
 
-    Of several ways of one length it is by the neighbour that comes first in the order of nodes. Every node that
-    knows the same links sends a packet one step nearer, so none goes in a circle.
+    Of several ways of one length it is that by the neighbour which comes first in the order of nodes. Every
+    node that knows the same links sends a packet one step nearer, so none goes in a circle.
     """
     found = {name: name for name in beside[start]}
     place = {name: at for at, name in enumerate(beside)}

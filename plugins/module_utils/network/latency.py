@@ -3,7 +3,7 @@
 """The program that holds what a node sends over each of its links, where the kernel has no netem.
 
 The rules that hand packets over say bypass: without this program they pass at once. It answers among the
-programs of link faults, so that whoever takes a base chain away has it let go what it holds, else it were lost.
+programs of link faults: whoever takes a base chain away has it let go what it holds, which would be lost.
 """
 
 from __future__ import annotations
