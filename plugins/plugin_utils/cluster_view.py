@@ -41,6 +41,11 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         options={system: description.options for system, description in descriptions.items()},
         provider={name: str(hostvars[name]["testbed_provider"]) for name in nodes},
         groups=_groups(groups, nodes),
+        topology={
+            "kind": str(first.get("testbed_topology", "mesh")),
+            "hub": first.get("testbed_hub"),
+            "links": [dict(link) for link in first.get("testbed_links", [])],
+        },
         management=[str(first["testbed_gateway"])],
         max_down=int(first["testbed_partition_tolerance"]),
     )

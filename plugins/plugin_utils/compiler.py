@@ -43,6 +43,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "duration_s": scenario.duration,
         "testbed_id": cluster.testbed_id,
         "role_variables": role_variables(scenario.options, cluster.options.get(scenario.system, {})),
+        "topology": dict(cluster.topology),
         "nodes": [{"name": name, "address": address} for name, address in cluster.nodes.items()],
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
         "faults": faults,

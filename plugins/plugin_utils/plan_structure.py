@@ -39,6 +39,22 @@ class PlannedHost(Strict):
     address: str
 
 
+class PlannedLink(Strict):
+    """A link, and how long each end holds what it sends over it."""
+
+    between: Annotated[list[Name], Field(min_length=2, max_length=2)]
+    latency_ms: Annotated[float, Field(ge=0)]
+    back_ms: Annotated[float, Field(ge=0)]
+
+
+class PlannedTopology(Strict):
+    """Who shares a link with whom; no links for a full mesh without latency."""
+
+    kind: str | None = None
+    hub: Name | None = None
+    links: list[PlannedLink] = Field(default=[])
+
+
 class PlannedFault(Strict):
     """One fault, with the program of each host."""
 
@@ -166,6 +182,7 @@ class Plan(Strict):
     duration_s: Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
     testbed_id: str
     role_variables: dict[str, int] = Field(default={})
+    topology: PlannedTopology = PlannedTopology()
     nodes: Annotated[list[PlannedHost], Field(min_length=1)]
     observers: Annotated[list[PlannedHost], Field(min_length=1)]
     faults: list[PlannedFault]

@@ -26,7 +26,8 @@ class ClusterView:
 
     `management` are addresses from which the controller reaches the nodes: no fault may cut them.
     `units`, `states`, `data_paths`, `series` and `options` are those of each system's own description;
-    `provider` is by node; `groups` are the inventory's, with their nodes.
+    `provider` is by node; `groups` are the inventory's, with their nodes; `topology` is kind, hub
+    and links, no links for a full mesh without latency.
     """
 
     testbed_id: str
@@ -41,6 +42,7 @@ class ClusterView:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provider: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    topology: Mapping[str, Any] = field(default_factory=dict)
     management: Sequence[str] = ()
     max_down: int = 0
 

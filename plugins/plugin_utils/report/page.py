@@ -32,6 +32,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.sentence
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.series import as_record
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.spacetime import diagram
+from ansible_collections.foundation.testbed.plugins.plugin_utils.report.topology import drawing
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import (
     RunRecords,
     read_run,
@@ -115,7 +116,7 @@ def _context(results: Entry, records: RunRecords, columns: Columns) -> dict[str,
         "ledger": ledger[:MAX_LEDGER_ROWS], "more_ledger": max(0, len(ledger) - MAX_LEDGER_ROWS),
         "charts": drawn and drawn.placed,
         "library": drawn and script(drawn.library), "script": drawn and script(drawn.script),
-        "lanes": _lane_rows(timeline), "load": results.get("load") or {},
+        "topology": drawing(plan), "lanes": _lane_rows(timeline), "load": results.get("load") or {},
         "steady": words.steady_rows(results.get("steady_state") or {}),
         "metric_problems": [*(records.metrics.get("problems") or []), *_left_out(records)],
         "generators": records.load, "configuration": configuration(plan), "versions": versions(records.run),
