@@ -15,6 +15,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status imp
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems
 
 TIMEOUT_S = 600
+ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 class ActionModule(ActionBase):
@@ -31,7 +32,7 @@ class ActionModule(ActionBase):
         )
         if not options["systems"]:
             return {**result, "changed": False, "msg": "no node runs a system: there is nothing to verify"}
-        folders = [known_systems()[name] / "tests" for name in options["systems"]]
+        folders = [ROLES / "network/tests", *(known_systems()[name] / "tests" for name in options["systems"])]
         junit = Path(options["junit_dir"]) / "verify.xml"
         junit.unlink(missing_ok=True)
         complaint = complaint_of(verify_command(folders, junit), checks_environment(options["inventory"]))

@@ -11,8 +11,9 @@ version_added: 0.1.0
 author: Foundation Testbed contributors (@foundation)
 description:
   - Reads a file named C(cluster.yml) and expands it into nodes, observers, addresses and groups.
-  - Groups are C(nodes), C(observers), one for each application and one for the provider
-    (C(provider_container)).
+  - Groups are C(nodes), C(observers), one for each application, one for the provider
+    (C(provider_container)) and one for the topology (C(topology_ring)); in it one for each link, with its
+    latency (C(link__n1__n2__5ms)).
   - Every mistake is one line that names file, key, what was given and what is allowed.
 requirements:
   - netaddr
@@ -37,10 +38,21 @@ options:
     type: int
     required: true
   topology:
-    description: Which nodes share a link.
+    description:
+      - Which nodes share a link. The others reach each other through the nodes between.
+      - V(custom) needs O(links), or a matrix of latencies.
     type: str
     default: mesh
     choices: [ring, star, mesh, custom]
+  links:
+    description:
+      - Links of a custom topology, each two names such as C([n1, n2]), or a mapping with C(between),
+        C(latency) (such as C(5ms)) and C(back), the latency from the second to the first.
+    type: list
+    elements: raw
+  hub:
+    description: The node in the middle of a star; the first one, unless it is given.
+    type: str
   partition_tolerance:
     description:
       - The largest number of nodes that scenarios may take down or cut off at once, at most O(node_count).
@@ -64,7 +76,12 @@ options:
     type: dict
     default: {}
   network_latency:
-    description: Latency of every link, C(min), C(max) and C(unit) (microsecond, millisecond or second).
+    description:
+      - Latency of every link, C(min), C(max) and C(unit) (microsecond, millisecond or second), drawn for each
+        link from the testbed's id, or from C(seed).
+      - Both directions are alike unless C(symmetrical) is false.
+      - Or C(matrix) and C(unit), for a custom topology, a row for each node with the latency to each other,
+        null where there is no link.
     type: dict
   nodes:
     description:
@@ -108,6 +125,7 @@ from ansible.utils.display import Display
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
     expand,
     lab_vars,
+    nested_groups,
     parse_cluster,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
@@ -147,3 +165,7 @@ class InventoryModule(BaseInventoryPlugin):
                 inventory.add_host(host["name"], group=group)
             for name, value in host["vars"].items():
                 inventory.set_variable(host["name"], name, value)
+        for group, inner in nested_groups(cluster).items():
+            inventory.add_group(group)
+            for one in inner:
+                inventory.add_child(group, one)

@@ -23,6 +23,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import
     Topology,
     group_names,
     host_vars,
+    kind_group,
     lay_out,
     shared_vars,
 )
@@ -298,9 +299,16 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
             {EXPORTER_PACKAGE, *(package for name in applications for package in systems[name].packages)},
         )
         host["groups"] += [group for group, ends in linked.items() if node.name in ends]
+        host["groups"] += [] if linked else [kind_group(topology)]
         host["vars"].update({**host_vars(topology, node.name), **node.config_overrides})
         hosts.append(host)
     return hosts
+
+
+def nested_groups(cluster: Cluster) -> dict[str, list[str]]:
+    """Return the groups that hold other groups: the topology's, with its links."""
+    links = list(group_names(cluster.laid_out))
+    return {kind_group(cluster.laid_out): links} if links else {}
 
 
 def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:

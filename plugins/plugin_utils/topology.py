@@ -30,6 +30,7 @@ _UNITS_MS = {"microsecond": 0.001, "millisecond": 1.0, "second": 1000.0}
 MAX_MS = 10_000.0
 # Digits behind the millisecond: nothing here is as punctual as a microsecond.
 _DIGITS = 3
+_MOST_GROUPS = 300
 
 
 class _Strict(BaseModel):
@@ -371,12 +372,18 @@ def latency_text(held_ms: float) -> str:
     return f"{held_ms:.3f}".rstrip("0").rstrip(".") + " ms"
 
 
+def kind_group(topology: Topology) -> str:
+    """Return the inventory's group that holds the groups of links, or all nodes where there are none."""
+    return f"topology_{topology.kind}"
+
+
 def group_names(topology: Topology) -> dict[str, list[str]]:
     """Return the inventory's group of each link, its latency in the name; none of a full mesh without any.
 
-    The name of a group has no dots: whole milliseconds, else microseconds; both ways if they differ.
+    The name of a group has no dots: whole milliseconds, else microseconds; both ways if they differ. Nobody reads
+    hundreds of groups, so then there are none.
     """
-    if topology.plain:
+    if topology.plain or len(topology.links) > _MOST_GROUPS:
         return {}
     found = {}
     for one, other in topology.links:

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import socket
 import statistics
 import struct
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import checksum
+from ansible_collections.foundation.testbed.plugins.module_utils.network import part
 
 # How far a round trip may be from what was asked: so much of it, or so many milliseconds.
 SHARE, SLACK_MS = 0.1, 2.0
@@ -143,3 +146,17 @@ def measure_until_right(
         if time.monotonic() >= deadline:
             break
     return {name: compared[name] for name in expected if name in compared}
+
+
+def main() -> int:
+    """Measure what the first argument expects of each node, in JSON; the second is a time-out in seconds."""
+    topology = part.read()
+    if topology is None:
+        return 1
+    expected, timeout_s = json.loads(sys.argv[1]), float(sys.argv[2])
+    print(json.dumps(measure_until_right(topology.addresses, expected, timeout_s)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
