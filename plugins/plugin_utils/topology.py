@@ -380,8 +380,8 @@ def kind_group(topology: Topology) -> str:
 def group_names(topology: Topology) -> dict[str, list[str]]:
     """Return the inventory's group of each link, its latency in the name; none of a full mesh without any.
 
-    The name of a group has no dots: whole milliseconds, else microseconds; both ways if they differ. Nobody reads
-    hundreds of groups, so then there are none.
+    The name of a group has no dots: whole milliseconds, else microseconds; both ways if they differ. Of
+    hundreds of links, which nobody would read, there are none.
     """
     if topology.plain or len(topology.links) > _MOST_GROUPS:
         return {}
