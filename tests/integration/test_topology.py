@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Topologies on real nodes of a lab of its own: ways, deaths, cuts, boots, and that nothing is left of them."""
+"""Topologies on real nodes of a lab of its own: ways, deaths, cuts, boots, and nothing left of them."""
 
 from __future__ import annotations
 
@@ -129,9 +129,7 @@ def test_frames_from_a_node_without_a_link_are_refused(ring):
     assert "packets 0 " not in ring.on("n4", "nft list counter inet foundation_topology refused")
     ring.on(
         "n1",
-        "ip route del {0}/32 metric 1; systemctl restart foundation-testbed-router".format(
-            ring.address("n4")
-        ),
+        "ip route del {}/32 metric 1; systemctl restart foundation-testbed-router".format(ring.address("n4")),
     )
     wait_until(lambda: ring.links("n1", "n4") == 2, CONVERGE_S, "the way through n5")
 

@@ -23,7 +23,7 @@ def test_the_topology_is_laid_out(host):
     assert ("foundation_topology" in host.check_output("nft list tables")) == wanted
 
 
-def test_ways_are_as_asked(host, record_property, capsys):
+def test_ways_are_as_asked(host, record_testsuite_property, capsys):
     """Answers of every other node come over as many links as asked, and as late within a tenth or 2 ms."""
     variables = host.ansible.get_variables()
     expected = variables.get("testbed_expected")
@@ -37,7 +37,7 @@ def test_ways_are_as_asked(host, record_property, capsys):
             f"asked {way['asked_ms']:g} ms over {way['asked_hops']}, "
             f"measured {way['measured_ms']} ms over {way['hops']} of {way['answers']} answers"
         )
-        record_property(name, told)
+        record_testsuite_property(name, told)
         with capsys.disabled():
             print(f"{name}: {told}{'' if way['right'] else '  <- deviates'}")
     assert [peer for peer, way in ways.items() if not way["right"]] == []
