@@ -57,6 +57,15 @@ class Topology:
         way = self.ping(node, peer)
         return way and way[0]
 
+    def takes(self, node, peer, asked_ms):
+        """Assert how long an answer takes; on a busy machine not every measurement is right."""
+
+        def right():
+            way = self.ping(node, peer, count=5)
+            return way and close(asked_ms, way[1])
+
+        wait_until(right, CONVERGE_S, f"{node} to {peer} in {asked_ms:g} ms")
+
     def state(self):
         """Rules, routes and settings of every node, without what was counted."""
         told = (
@@ -107,9 +116,9 @@ def ring(tmp_path_factory, untouched):
 
 def test_packets_go_round_the_ring_link_by_link_and_as_late_as_asked(ring):
     for peer, asked in ring.asked.expected("n1").items():
-        hops, rtt_ms = ring.ping("n1", peer, count=5)
-        assert hops == asked["hops"] and close(asked["rtt_ms"], rtt_ms), (peer, asked, rtt_ms)
-    assert ring.ping("observer1", "n3", count=5)[1] < 2
+        assert ring.links("n1", peer) == asked["hops"]
+        ring.takes("n1", peer, asked["rtt_ms"])
+    ring.takes("observer1", "n3", 0.0)
 
 
 def test_laying_it_out_again_changes_nothing_and_repairs_what_is_broken(ring):
@@ -135,13 +144,13 @@ def test_frames_from_a_node_without_a_link_are_refused(ring):
 
 
 def test_a_dead_node_lengthens_the_way_and_its_return_shortens_it(ring):
-    """The dead one lives on in silence for 8 seconds, as nobody could tell from a crash."""
+    """The dead one lives on in silence for 12 seconds, as nobody could tell from a crash."""
     assert ring.links("n1", "n3") == 2
-    ring.on("n2", "systemd-run --quiet sh -c 'ip link set host0 down; sleep 8; networkctl up host0'")
+    ring.on("n2", "systemd-run --quiet sh -c 'ip link set host0 down; sleep 12; networkctl up host0'")
     wait_until(lambda: ring.links("n1", "n3") == 3, CONVERGE_S, "the way round the other side")
     longer_ms = sum(ring.asked.latency_ms[link] for link in (("n1", "n5"), ("n5", "n4"), ("n4", "n3"))) * 2
-    assert close(longer_ms, ring.ping("n1", "n3", count=5)[1])
-    wait_until(lambda: ring.links("n1", "n3") == 2, 8 + CONVERGE_S, "the way through n2")
+    ring.takes("n1", "n3", longer_ms)
+    wait_until(lambda: ring.links("n1", "n3") == 2, 12 + CONVERGE_S, "the way through n2")
 
 
 def test_a_partition_holds_on_the_ring_and_leaves_nothing(ring):
@@ -184,9 +193,9 @@ def test_a_link_fault_comes_on_top_and_leaves_the_latency(ring):
     before = ring.state()
     asked_ms = ring.asked.round_trip_ms("n1", "n2")
     ring.fault("n1", "link", **{"for": "60s"}, peers=["n2"], delay="30ms")
-    assert close(asked_ms + 30, ring.ping("n1", "n2", count=5)[1])
+    ring.takes("n1", "n2", asked_ms + 30)
     ring.fault("n1", "link", state="absent")
-    assert close(asked_ms, ring.ping("n1", "n2", count=5)[1])
+    ring.takes("n1", "n2", asked_ms)
     assert ring.state() == before
 
 
