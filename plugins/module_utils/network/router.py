@@ -21,6 +21,9 @@ from ansible_collections.foundation.testbed.plugins.module_utils.network import 
 from ansible_collections.foundation.testbed.plugins.module_utils.network.links import GREET_S, Links
 from ansible_collections.foundation.testbed.plugins.module_utils.network.part import Part
 
+# Seconds between two looks at whether the routes are still there.
+REPAIR_S = 5.0
+
 
 def open_socket(address: str) -> socket.socket:
     """Return the socket of greetings, which go over the link itself or not at all."""
@@ -75,9 +78,14 @@ class Router:
             print(f"next hops: {json.dumps(ways, sort_keys=True)}", flush=True)
             self.ways = ways
 
+    def repair(self) -> None:
+        """Set the routes anew if the kernel has lost any, as it does when a device goes down and up."""
+        if layout.routes_now() != {to: via for to, via in self.ways.items() if to != via}:
+            layout.set_ways(self.part, self.device, self.ways, {})
+
     def serve(self) -> None:
         """Greet, listen and lead until the end."""
-        due_s = time.monotonic()
+        due_s = repair_due_s = time.monotonic()
         while True:
             select.select([self.socket], [], [], max(0.0, due_s - time.monotonic()))
             new = self.take()
@@ -88,6 +96,9 @@ class Router:
                 self.greet()
             if time.monotonic() >= due_s:
                 due_s = time.monotonic() + GREET_S
+            if time.monotonic() >= repair_due_s:
+                self.repair()
+                repair_due_s = time.monotonic() + REPAIR_S
 
 
 def main() -> int:
