@@ -81,7 +81,7 @@ class Topology:
         """Have a node neither hear nor say anything for so long, beginning in a moment."""
         table = "table inet silence { "
         for hook, priority in (("prerouting", -400), ("postrouting", 9000)):
-            table += f"chain {hook} {{ type filter hook {hook} priority {priority}; drop; }} "
+            table += f"chain {hook} {{ type filter hook {hook} priority {priority}; drop; }}; "
         script = f'sleep 0.5; nft "{table}}}"; sleep {seconds}; nft delete table inet silence'
         self.on(node, f"systemd-run --quiet --collect sh -c '{script}'")
 

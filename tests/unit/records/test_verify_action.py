@@ -27,6 +27,8 @@ def health(tmp_path, monkeypatch):
         (tmp_path / "kv/tests").mkdir(parents=True)
         (tmp_path / "kv/tests/test_kv.py").write_text(check)
         monkeypatch.setattr(verify, "known_systems", lambda: {"kv": tmp_path / "kv"})
+        (tmp_path / "network/tests").mkdir(parents=True)  # no topology to look at
+        monkeypatch.setattr(verify, "ROLES", tmp_path)
         if stale:
             (tmp_path / "verify.xml").write_text("<former/>")
         arguments = {"systems": ["kv"], "inventory": sources, "junit_dir": str(tmp_path)}
