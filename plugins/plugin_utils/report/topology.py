@@ -96,7 +96,7 @@ def drawing(plan: Entry) -> Drawing | None:
 
 def _rows(topology: Entry, names: Sequence[str]) -> Iterator[tuple[str, str, float, float]]:
     for link in topology.get("links") or []:
-        one, other = link.get("between") or (None, None)
+        one, other = map(str, link.get("between") or ("", ""))
         if one in names and other in names:
             yield one, other, number(link.get("latency_ms"), 0.0), number(link.get("back_ms"), 0.0)
     if not topology.get("links"):  # a full mesh without latency lists none
