@@ -1,0 +1,93 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Debian packages of a host: what is there, what an installation would change, what a purge would take along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ansible_collections.foundation.testbed.plugins.module_utils.host.command import ask, do, last_words
+
+# apt takes what is asked for and what that needs, waits for another apt, and keeps no downloads.
+APT = (
+    "apt-get",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+    "-o",
+    "APT::Install-Recommends=false",
+    "-o",
+    "APT::Keep-Downloaded-Packages=false",
+    "-o",
+    "Dpkg::Use-Pty=0",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+)
+_STEP = re.compile(r"^(Inst|Remv|Purg) (\S+)(?: \[([^\]]*)\])?(?: \((\S+)[^)]*\))?")
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What apt would do: versions to install by name, upgrades `(old, new)` by name, names to remove."""
+
+    install: Mapping[str, str] = field(default_factory=dict)
+    upgrade: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    remove: Sequence[str] = ()
+
+
+def parse_simulation(text: str) -> Changes:
+    """Changes out of what `apt-get --simulate` prints. Pure."""
+    install: dict[str, str] = {}
+    upgrade: dict[str, tuple[str, str]] = {}
+    remove: list[str] = []
+    for match in filter(None, map(_STEP.match, text.splitlines())):
+        verb, name, old, new = match.groups()
+        if verb != "Inst":
+            remove.append(name)
+        elif old:
+            upgrade[name] = (old, new or "")
+        else:
+            install[name] = new or ""
+    return Changes(install, upgrade, remove)
+
+
+def parse_packages(text: str) -> tuple[dict[str, str], set[str]]:
+    """Versions of installed packages by name, and names of those whose configuration alone is left. Pure.
+
+    A package counts as installed from the moment dpkg has unpacked it: what a broken installation has left
+    has to be purged too.
+    """
+    installed: dict[str, str] = {}
+    remains: set[str] = set()
+    for line in text.splitlines():
+        name, version, state = line.split("\t")
+        if state == "config-files":
+            remains.add(name)
+        elif state != "not-installed":
+            installed[name] = version
+    return installed, remains
+
+
+def present() -> tuple[dict[str, str], set[str]]:
+    """Return what `parse_packages` finds on this host; a foreign architecture is part of a name."""
+    form = "${binary:Package}\t${Version}\t${db:Status-Status}\n"
+    native = do("dpkg", "--print-architecture").strip()
+    return parse_packages(do("dpkg-query", "--show", f"--showformat={form}").replace(f":{native}\t", "\t"))
+
+
+def manual() -> set[str]:
+    """Names of packages that somebody asked for, as apt has them."""
+    return set(do("apt-mark", "showmanual").split())
+
+
+def simulate(verb: str, names: Iterable[str], *options: str) -> tuple[Changes, Optional[str]]:
+    """Return what apt would do, and why it cannot where it cannot."""
+    done = ask(*APT, "--simulate", *options, verb, *sorted(names))
+    return parse_simulation(done.stdout), last_words(done.stderr) if done.returncode != 0 else None
+
+
+def half_installed() -> bool:
+    """Whether dpkg was interrupted, and refuses to do anything else before it is set right."""
+    return bool(do("dpkg", "--audit").strip())
