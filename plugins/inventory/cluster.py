@@ -109,6 +109,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import 
     expand,
     lab_vars,
     parse_cluster,
+    provider_vars,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitoring_vars
@@ -139,8 +140,10 @@ class InventoryModule(BaseInventoryPlugin):
             raise SystemExit(ExitStatus.BAD_INPUT) from None
         for name, value in {**lab_vars(cluster), **monitoring_vars(systems)}.items():
             inventory.set_variable("all", name, value)
-        for group in ("nodes", "observers"):
+        for group in ("nodes", "observers", f"provider_{cluster.provider}"):
             inventory.add_group(group)
+        for name, value in provider_vars(cluster, Path(path).resolve().parent).items():
+            inventory.set_variable(f"provider_{cluster.provider}", name, value)
         for host in hosts:
             for group in host["groups"]:
                 inventory.add_group(group)

@@ -85,7 +85,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 packages:
-  description: Packages that are (or in check mode would be) installed or purged; an installation with versions.
+  description: Packages that are (in check mode, would be) installed or purged; an installation with versions.
   returned: success
   type: list
   elements: str
@@ -135,8 +135,8 @@ def absent(module: AnsibleModule, record: Record) -> dict:
     if not record:
         if marker():
             module.fail_json(
-                msg=f"this host is enrolled, and the record of what it was before is missing ({record.path}); "
-                "foundation.testbed.enrolment with state=absent removes the marker"
+                msg=f"this host is enrolled, and the record of what it was before, {record.path}, is "
+                "missing; foundation.testbed.enrolment with state=absent removes the marker"
             )
         changes = not module.check_mode and release.remove_remains(record)
         return {"changed": changes, "packages": [], "left": []}

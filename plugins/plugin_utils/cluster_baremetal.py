@@ -1,13 +1,13 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a cluster description says of hosts that exist: addresses, how ssh gets there, their power switches."""
+"""What a cluster description says of hosts that exist: addresses, how ssh gets there, power switches."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import netaddr
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import shown
@@ -19,7 +19,7 @@ OWN_KEYS = ("address", "host_key", "power", "ssh")
 # A reference to a variable, which ansible-vault can keep.
 _VARIABLE = re.compile(r"\{\{.*\}\}", re.DOTALL)
 NOTHING_LIMITED = (
-    "nothing with provider baremetal, as a host keeps its own limits; the limits of a system's service stand in "
+    "nothing with provider baremetal, as a host keeps its own limits; those of a system's service stand in "
     "its unit on the host"
 )
 
@@ -28,20 +28,24 @@ def _address(value: object) -> str:
     try:
         address = netaddr.IPAddress(value if isinstance(value, str) else "")
     except (netaddr.AddrFormatError, ValueError):
-        raise ValueError(f"given {shown(value)}; allowed: the IPv4 address of a host, such as 192.0.2.11") from None
+        raise ValueError(
+            f"given {shown(value)}; allowed: the IPv4 address of a host, such as 192.0.2.11"
+        ) from None
     if address.version != 4 or str(address) != value or not _is_host(address):
         raise ValueError(f"given {shown(value)}; allowed: the IPv4 address of a host, such as 192.0.2.11")
     return str(address)
 
 
 def _is_host(address: netaddr.IPAddress) -> bool:
-    return not (address.is_loopback() or address.is_multicast() or address.is_reserved() or int(address) < 2**24)
+    return not (
+        address.is_loopback() or address.is_multicast() or address.is_reserved() or int(address) < 2**24
+    )
 
 
 def _fingerprint(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"SHA256:[A-Za-z0-9+/]{43}", value):
         raise ValueError(
-            f"given {shown(value)}; allowed: a fingerprint as ssh-keygen -l prints it, SHA256: and 43 characters"
+            f"given {shown(value)}; allowed: a fingerprint as ssh-keygen -l prints it: SHA256: and 43 letters"
         )
     return value
 
@@ -106,9 +110,8 @@ class Power(_Strict):
             raise ValueError(f"{missing[0]}: is required but missing for the switch {self.switch}")
         foreign = [name for name in self.model_fields_set - {"switch"} if name not in self._known()]
         if foreign:
-            raise ValueError(
-                f"{min(foreign)}: given for the switch {self.switch}; allowed: {', '.join(self._known()) or 'nothing'}"
-            )
+            known = ", ".join(self._known()) or "nothing"
+            raise ValueError(f"{min(foreign)}: given for the switch {self.switch}; allowed: {known}")
         return self
 
     def _known(self) -> tuple[str, ...]:
@@ -149,28 +152,15 @@ class BareMetal(_Strict):
     observers: list[Observer] = []
 
 
-class Described(Protocol):
-    """The parts of a cluster description that are looked at here."""
-
-    provider: Any
-    node_count: int
-    observer_count: int
-    subnet: Any
-    baremetal: BareMetal | None
-    nodes: Sequence[Any]
-    resource_limits: Any
-    observer_resource_limits: Any
-
-
-def check(cluster: Described) -> None:
-    """Raise Mistakes for what does not fit the provider, one line for each."""
+def check(cluster: Any) -> None:
+    """Raise Mistakes for what of a `Cluster` does not fit its provider, one line for each."""
     metal = cluster.provider == "baremetal"
     problems = list(_of_hosts(cluster) if metal else _of_others(cluster))
     if problems:
         raise Mistakes(problems)
 
 
-def _of_others(cluster: Described) -> Iterator[str]:
+def _of_others(cluster: Any) -> Iterator[str]:
     if cluster.subnet is None:
         yield "subnet: is required but missing"
     if cluster.baremetal is not None:
@@ -178,14 +168,17 @@ def _of_others(cluster: Described) -> Iterator[str]:
     for i, node in enumerate(cluster.nodes):
         for key in OWN_KEYS:
             if getattr(node, key) is not None:
-                yield f"nodes[{i}].{key}: given for provider {cluster.provider}; allowed: with provider baremetal"
+                yield (
+                    f"nodes[{i}].{key}: given for provider {cluster.provider}; "
+                    "allowed: with provider baremetal"
+                )
 
 
-def _of_hosts(cluster: Described) -> Iterator[str]:
+def _of_hosts(cluster: Any) -> Iterator[str]:
     if cluster.node_count != len(cluster.nodes):
         yield (
-            f"nodes: given {len(cluster.nodes)} nodes; allowed: node_count ({cluster.node_count}), as every host that "
-            "exists is named with its address"
+            f"nodes: given {len(cluster.nodes)} nodes; allowed: node_count ({cluster.node_count}), as every "
+            "host that exists is named with its address"
         )
     observers = cluster.baremetal.observers if cluster.baremetal else []
     if len(observers) != cluster.observer_count:
@@ -204,7 +197,7 @@ def _of_hosts(cluster: Described) -> Iterator[str]:
     yield from _of_addresses(addresses(cluster), cluster.subnet)
 
 
-def addresses(cluster: Described) -> dict[str, str]:
+def addresses(cluster: Any) -> dict[str, str]:
     """Return the address that each key of the description gives."""
     nodes = {f"nodes[{i}].address": node.address for i, node in enumerate(cluster.nodes) if node.address}
     observers = cluster.baremetal.observers if cluster.baremetal else []

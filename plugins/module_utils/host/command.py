@@ -44,7 +44,9 @@ def do(*command: str, timeout_s: float = 1800.0) -> str:
     """Run a command that has to succeed; returns its output. Raises HostError with its last words."""
     done = ask(*command, timeout_s=timeout_s)
     if done.returncode != 0:
-        raise HostError(f"{' '.join(command)}: exit status {done.returncode}: {last_words(done.stderr or done.stdout)}")
+        raise HostError(
+            f"{' '.join(command)}: exit status {done.returncode}: {last_words(done.stderr or done.stdout)}"
+        )
     return done.stdout
 
 

@@ -72,7 +72,9 @@ def plan(wanted: Wanted, record: Record) -> Plan:
         return Plan(refusals, fit=False)
     installed, remains = packages.present()
     missing = sorted(set(wanted.all_packages) - set(installed))
-    changes, why = packages.simulate("install", missing, "--no-remove") if missing else (packages.Changes(), None)
+    changes, why = (
+        packages.simulate("install", missing, "--no-remove") if missing else (packages.Changes(), None)
+    )
     refusals = [*apt_refusals(changes, why, remains)]
     refusals += in_use(wanted, record.data)
     if not record:
@@ -110,8 +112,8 @@ def foreign(testbed_id: str, record: Record) -> list[str]:
         return [f"it is enrolled in the testbed {owner!r}; release it there before it joins {testbed_id!r}"]
     if owner and not record:
         return [
-            f"it is enrolled, and the record of what it was before is missing ({record.path}): nobody could release it; "
-            "foundation.testbed.enrolment with state=absent removes the marker"
+            f"it is enrolled, and the record of what it was before, {record.path}, is missing: nobody could "
+            "release it; foundation.testbed.enrolment with state=absent removes the marker"
         ]
     if record.data.get("state") == "releasing":
         return ["its release has begun and not ended; end it with playbooks/release.yml"]
@@ -153,7 +155,12 @@ def in_use(wanted: Wanted, known: Mapping[str, Any]) -> list[str]:
 def listening(proc: Path = Path("/proc/net")) -> set[int]:
     """TCP ports on which somebody listens."""
     tables = [proc / name for name in ("tcp", "tcp6")]
-    return {port for table in tables if table.exists() for port in parse_listening(table.read_text(encoding="ascii"))}
+    return {
+        port
+        for table in tables
+        if table.exists()
+        for port in parse_listening(table.read_text(encoding="ascii"))
+    }
 
 
 def parse_listening(table: str) -> set[int]:
@@ -224,7 +231,7 @@ def let_services_go() -> None:
 
 
 def _policy_is_ours() -> bool:
-    return POLICY.is_symlink() and os.readlink(POLICY) == str(POLICY_ANSWER)
+    return POLICY.is_symlink() and POLICY.readlink() == POLICY_ANSWER
 
 
 def apt(verb: str, names: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ def entry_of(path: Path) -> Optional[Entry]:
         return None
     entry: Entry = {"mode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
     if stat.S_ISLNK(status.st_mode):
-        return {**entry, "kind": "link", "target": os.readlink(path)}
+        return {**entry, "kind": "link", "target": str(path.readlink())}
     if stat.S_ISDIR(status.st_mode):
         return {**entry, "kind": "folder"}
     if not stat.S_ISREG(status.st_mode):

@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Debian packages of a host: what is there, what an installation would change, what a purge would take along."""
+"""Debian packages of a host: what is there, what an installation and a purge would change."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Any, Optional
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import heal
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, ENROLMENT, STATE
 from ansible_collections.foundation.testbed.plugins.module_utils.host import files, packages
-from ansible_collections.foundation.testbed.plugins.module_utils.host.command import HostError, ask, do
+from ansible_collections.foundation.testbed.plugins.module_utils.host.command import ask, do
 from ansible_collections.foundation.testbed.plugins.module_utils.host.enrol import (
     APT_LOG,
     apt,
@@ -110,7 +110,10 @@ def put_back_paths(record: Record) -> None:
 
 def remove_empty_parents(path: Path, record: Record) -> None:
     """Remove folders that were made for a path that was not there before."""
-    appeared = {*record.data["appeared"], *(name for name, (was, _) in record.data["files"].items() if was is None)}
+    appeared = {
+        *record.data["appeared"],
+        *(name for name, (was, _) in record.data["files"].items() if was is None),
+    }
     for parent in path.parents:
         if str(parent) not in appeared or not parent.is_dir() or any(parent.iterdir()):
             return
@@ -217,7 +220,7 @@ def remove_own(record: Record) -> None:
 
 
 def remove_remains(record: Record) -> bool:
-    """Remove what a begin or an end without a record leaves: folders that say nothing; tells whether there were."""
+    """Remove folders that a begin or an end without a record leaves; tells whether there were any."""
     if not record.folder.is_dir():
         return False
     files.remove(record.folder)
