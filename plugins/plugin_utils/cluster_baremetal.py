@@ -28,18 +28,15 @@ def _address(value: object) -> str:
     try:
         address = netaddr.IPAddress(value if isinstance(value, str) else "")
     except (netaddr.AddrFormatError, ValueError):
-        raise ValueError(
-            f"given {shown(value)}; allowed: the IPv4 address of a host, such as 192.0.2.11"
-        ) from None
-    if address.version != 4 or str(address) != value or not _is_host(address):
+        address = None
+    if address is None or address.version != 4 or str(address) != value or not _is_host(address):
         raise ValueError(f"given {shown(value)}; allowed: the IPv4 address of a host, such as 192.0.2.11")
     return str(address)
 
 
 def _is_host(address: netaddr.IPAddress) -> bool:
-    return not (
-        address.is_loopback() or address.is_multicast() or address.is_reserved() or int(address) < 2**24
-    )
+    """Whether a host can have it: nothing of 0/8, no loopback, multicast, class E or broadcast."""
+    return 2**24 <= int(address) < 224 * 2**24 and not address.is_loopback()
 
 
 def _fingerprint(value: object) -> str:
@@ -217,11 +214,17 @@ def _of_addresses(given: Mapping[str, str], subnet: netaddr.IPNetwork | None) ->
 def group_variables(metal: BareMetal, folder: Path) -> dict[str, Any]:
     """Variables of the provider's group: the inventory's own group_vars and host_vars go before them."""
     known_hosts = folder / Path(metal.known_hosts).expanduser()
+    # a host that has lost its power closes no connection: ssh has to ask whether it is there
+    options = (
+        f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes "
+        "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+    )
     return {
         **metal.ssh.variables(),
         "ansible_python_interpreter": "/usr/bin/python3",
         "testbed_known_hosts": str(known_hosts),
-        # a host that has lost its power closes no connection: ssh has to ask whether it is there
-        "ansible_ssh_extra_args": f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes "
-        "-o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+        # beside ansible_ssh_common_args, in which the inventory may name a jump host
+        "ansible_ssh_extra_args": options,
+        "ansible_sftp_extra_args": options,
+        "ansible_scp_extra_args": options,
     }
