@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
             said = task_vars["hostvars"][name]
             address = str(said.get("ansible_host") or said["testbed_address"])
             end = SshEnd(
-                name, address, int(said.get("ansible_port") or 22), said.get("testbed_host_keys") or ()
+                name, address, int(said.get("ansible_port") or 22), said.get("testbed_host_key") or ""
             )
             ends.append(end)
             files[end.token] = Path(said["testbed_known_hosts"])

@@ -120,19 +120,17 @@ class ExistingHost(_Strict):
     """A host that exists."""
 
     address: Address | None = None
-    host_key: Fingerprint | list[Fingerprint] | None = None
+    host_key: Fingerprint | None = None
     ssh: Ssh | None = None
     power: Power | None = None
 
     def own_variables(self) -> dict[str, Any]:
         """Return the variables of this host alone."""
-        keys = [self.host_key] if isinstance(self.host_key, str) else list(self.host_key or [])
-        found = {
+        return {
             **(self.ssh.variables() if self.ssh else {}),
-            "testbed_host_keys": keys,
-            "testbed_power": self.power.model_dump(exclude_none=True) if self.power else None,
+            **({"testbed_host_key": self.host_key} if self.host_key else {}),
+            **({"testbed_power": self.power.model_dump(exclude_none=True)} if self.power else {}),
         }
-        return {name: value for name, value in found.items() if value}
 
 
 class Observer(ExistingHost):

@@ -15,12 +15,12 @@ KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha
 
 @dataclass(frozen=True)
 class SshEnd:
-    """Where ssh goes for one host, and the fingerprints that the inventory gives for it."""
+    """Where ssh goes for one host, and the fingerprint that the inventory gives for it."""
 
     name: str
     address: str
     port: int
-    fingerprints: Sequence[str] = ()
+    fingerprint: str = ""
 
     @property
     def token(self) -> str:
@@ -88,14 +88,14 @@ def check(
             checked.problems.append(
                 f"{end.name}: no ssh server says its key at {end.token}, and known_hosts has no line for it"
             )
-        elif end.fingerprints:
-            matching = [key for key in offered if key.fingerprint in end.fingerprints]
+        elif end.fingerprint:
+            matching = [key for key in offered if key.fingerprint == end.fingerprint]
             if matching:
                 checked.lines.append(matching[0].line(end))
             else:
                 shown = ", ".join(key.fingerprint for key in offered)
                 checked.problems.append(
-                    f"{end.name}: given host_key {', '.join(end.fingerprints)}; the host at {end.token} has "
+                    f"{end.name}: given host_key {end.fingerprint}; the host at {end.token} has "
                     f"{shown}: this is another machine, or somebody in between"
                 )
         elif offered[0].fingerprint in accepted:
