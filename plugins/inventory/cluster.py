@@ -31,7 +31,7 @@ options:
     description: How nodes come to be.
     type: str
     default: container
-    choices: [container]
+    choices: [container, baremetal]
   node_count:
     description: Number of nodes, at least 2.
     type: int
@@ -49,9 +49,17 @@ options:
     type: raw
     default: true
   subnet:
-    description: IPv4 network of the nodes, which must be free on this machine.
+    description:
+      - IPv4 network of the nodes, which must be free on this machine.
+      - With O(provider=baremetal) not needed; every address has to be in it where it is given.
     type: str
-    required: true
+  baremetal:
+    description:
+      - For O(provider=baremetal) alone, C(ssh) (C(user), C(port), C(key), C(become)), C(known_hosts) and
+        C(observers), each with its C(address).
+      - Variables of ssh become those of the group C(provider_baremetal), so that group_vars and host_vars go
+        before.
+    type: dict
   applications:
     description: Systems that every node runs unless it says otherwise, each a role with a C(system.yml).
     type: list
@@ -70,6 +78,8 @@ options:
     description:
       - Nodes that differ from the rest, each with C(name) and, where wanted, C(applications),
         C(config_overrides) (variables of that host) and C(resource_limits).
+      - With O(provider=baremetal) every node is listed, with its C(address) and, where wanted, C(host_key),
+        C(ssh) and C(power).
       - Nodes that are not listed are named n1, n2 and so on, up to O(node_count).
     type: list
     elements: dict

@@ -1,9 +1,9 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A host as its owner knows it, as JSON, to be the same after a release; runs on the host, standard library only.
+"""A host as its owner knows it, as JSON, to be the same after a release; runs on the host.
 
-Not looked at, as it changes by itself or tells what happened: logs, caches of apt, and dpkg's and apt's own books,
-whose content is asked of dpkg and apt instead.
+Not looked at, as it changes by itself or tells what happened: logs, caches of apt, and dpkg's and apt's own
+books, whose content is asked of dpkg and apt instead.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ STATE = {
     "asked for": said("apt-mark", "showmanual"),
     "unit files": said("systemctl", "list-unit-files", "--no-legend", "--no-pager"),
     "services": said(
-        "systemctl", "list-units", "--type=service,socket,timer", "--state=active,failed", "--no-legend", "--plain"
+        *("systemctl", "list-units", "--type=service,socket,timer"),
+        *("--state=active,failed", "--no-legend", "--plain"),
     ),
     "users": said("getent", "passwd"),
     "groups": said("getent", "group"),
