@@ -165,4 +165,4 @@ def test_what_the_owner_did_meanwhile_stays_and_is_told(metal):
     assert "/etc/theirs" in now["files"]
     assert now["packages"] == before["packages"]
     metal.on("n3", "userdel theirs; rm -f /etc/theirs /etc/*-; systemctl unmask --quiet cron.service")
-    assert [one for one in difference(before["users"], state(metal, "n3")["users"])] == []
+    assert difference(before["users"], state(metal, "n3")["users"]) == []

@@ -280,7 +280,7 @@ def await_apt() -> None:
         time.sleep(0.5)
 
 
-def told(wanted: Wanted, planned: Plan) -> dict[str, Any]:
+def told(planned: Plan) -> dict[str, Any]:
     """Return the plan as a person and a playbook read it."""
     return {
         "refusals": list(planned.refusals),
