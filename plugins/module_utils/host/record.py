@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_json, write_json
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import ENROLMENT, STATE
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, ENROLMENT, STATE
 from ansible_collections.foundation.testbed.plugins.module_utils.host import files, packages
 from ansible_collections.foundation.testbed.plugins.module_utils.host.command import ask
 
@@ -36,7 +36,7 @@ PLACES = {
 # What is not put back by its bytes: our own, the books of dpkg and apt (their content is), what logs say.
 NOT_OURS = (
     str(STATE),
-    "/etc/foundation-testbed",
+    str(ENROLMENT.parent),
     "/etc/systemd/system/foundation-testbed-",
     "/usr/local/lib/foundation-testbed",
     "/var/lib/dpkg",
@@ -76,7 +76,7 @@ class Record:
             "state": "enrolling",
             "packages": installed,
             "manual": sorted(packages.manual()),
-            "marker_folder": ENROLMENT.parent.is_dir(),
+            "own": [str(path) for path in own_files()],
             "ansible": [str(home) for home in homes() if (home / ".ansible").exists()],
             "installed": [],
             "units": {},
@@ -176,6 +176,13 @@ def enabled_units() -> list[str]:
     """Unit files that a boot, or something that comes by, starts."""
     done = ask("systemctl", "list-unit-files", "--state=enabled", "--no-legend", "--no-pager", "--plain")
     return sorted(line.split()[0] for line in done.stdout.splitlines() if line.strip())
+
+
+def own_files() -> list[Path]:
+    """What bears the testbed's name: its folders, what is in the one of /etc, and what its services left."""
+    inside = sorted(ENROLMENT.parent.iterdir()) if ENROLMENT.parent.is_dir() else []
+    folders = [AGENT.parent, *STATE.parent.glob(f"{STATE.name}-*"), *Path("/run").glob(f"{STATE.name}*")]
+    return [path for path in [*inside, ENROLMENT.parent, *folders] if path.exists()]
 
 
 def homes() -> list[Path]:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import heal
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import AGENT, ENROLMENT, STATE
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import STATE
 from ansible_collections.foundation.testbed.plugins.module_utils.host import files, packages
 from ansible_collections.foundation.testbed.plugins.module_utils.host.command import ask, do
 from ansible_collections.foundation.testbed.plugins.module_utils.host.enrol import (
-    APT_LOG,
     apt,
     await_apt,
     let_services_go,
@@ -25,13 +24,14 @@ from ansible_collections.foundation.testbed.plugins.module_utils.host.enrol impo
 from ansible_collections.foundation.testbed.plugins.module_utils.host.record import (
     PLACES,
     Record,
+    account_names,
     accounts,
     homes,
+    own_files,
 )
 
 UNITS_DIR = Path("/etc/systemd/system")
 OWN_UNITS = "foundation-testbed-*.service"
-RUN_FILES = "foundation-testbed*"
 # The books of users: put back together or not at all.
 BOOKS = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
@@ -123,10 +123,14 @@ def remove_empty_parents(path: Path, record: Record) -> None:
 def put_back_files(record: Record) -> list[str]:
     """Put back what the installations changed in /etc, unless somebody has changed it since."""
     pairs = {path: (was, now) for path, (was, now) in record.data["files"].items()}
-    left = []
-    if not all(untouched(path, *pairs[path]) for path in BOOKS if path in pairs):
-        left += remove_accounts(record)
-        pairs = {path: pair for path, pair in pairs.items() if path.rstrip("-") not in BOOKS}
+    books = {path: pair for path, pair in pairs.items() if path.rstrip("-") in BOOKS}
+    pairs = {path: pair for path, pair in pairs.items() if path not in books}
+    if all(book_is_ours(record, path) for path in books if path in BOOKS):
+        left = []
+        for path, (was, _now) in books.items():
+            put_back_or_remove(record, Path(path), was)
+    else:
+        left = remove_accounts(record)
     for path, (was, now) in sorted(pairs.items(), key=lambda item: item[0], reverse=True):
         found = files.entry_of(Path(path))
         if found == was:
@@ -140,9 +144,26 @@ def put_back_files(record: Record) -> list[str]:
     return left
 
 
-def untouched(path: str, was: Optional[Entry], now: Optional[Entry]) -> bool:
-    """Whether a file is as our installation left it, or already as it was before."""
-    return files.entry_of(Path(path)) in (was, now)
+def book_is_ours(record: Record, path: str) -> bool:
+    """Whether a book of users says what it said before, but for those that our packages made."""
+    made = {name for names in record.data["accounts"].values() for name in names}
+    kept = record.kept / files.kept_name(path)
+    before = kept.read_text(encoding="utf-8") if kept.exists() else ""
+    now = Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
+    return without_accounts(now, made) == without_accounts(before, made)
+
+
+def without_accounts(book: str, names: set[str]) -> list[str]:
+    """Lines of a book but for those of some users or groups. Pure."""
+    return [line for line in book.splitlines() if not names.intersection(account_names(line))]
+
+
+def put_back_or_remove(record: Record, path: Path, was: Optional[Entry]) -> None:
+    """Make a path what it was, which may be nothing."""
+    if was is None:
+        files.remove(path)
+    elif files.entry_of(path) != was:
+        files.put_back(path, was, record.kept)
 
 
 def remove_new(path: Path, found: Optional[Entry], now: Optional[Entry]) -> list[str]:
@@ -202,13 +223,9 @@ def remove_own(record: Record) -> None:
             for folder in (home / ".ansible" / "tmp", home / ".ansible"):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
-    for path in Path("/run").glob(RUN_FILES):
-        files.remove(path)
-    APT_LOG.unlink(missing_ok=True)
-    files.remove(AGENT.parent)
-    ENROLMENT.unlink(missing_ok=True)
-    if not record.data["marker_folder"]:
-        files.remove(ENROLMENT.parent)
+    for path in own_files():
+        if str(path) not in record.data["own"]:
+            files.remove(path)
     for path in STATE.iterdir():
         if path != record.folder:
             files.remove(path)
