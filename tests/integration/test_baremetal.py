@@ -12,7 +12,7 @@ import time
 import pytest
 from support import ROOT, Lab, record, wait_until
 
-INVENTORY = ROOT / "molecule/baremetal"
+INVENTORY = ROOT / "molecule/baremetal/cluster.yml"
 HOSTS = ("observer1", "n1", "n2", "n3")
 ENROL = ("-e", "testbed_enrol=metal", "-e", "lab_baremetal_apt_update=false")
 STATE = (ROOT / "tests/support/host_state.py").read_text(encoding="utf-8")
