@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.host import enrol, files, packages
+from ansible_collections.foundation.testbed.plugins.module_utils.host import enrol, files, packages, release
 from ansible_collections.foundation.testbed.plugins.module_utils.host.packages import (
     Changes,
     parse_packages,
@@ -117,6 +117,13 @@ def test_a_file_is_put_back_with_its_content_mode_and_kind(tmp_path):
         files.put_back(type(etc)(path), was, kept)
     assert files.manifest(etc) == before
     assert not list(etc.glob(".*"))
+
+
+def test_users_made_by_others_are_told_from_those_of_our_packages():
+    """Books of users are put back as a whole only where nobody else has written into them."""
+    before = "root:x:0\ndaemon:x:1\n"
+    assert release.without_accounts(before + "etcd:x:101\n", {"etcd"}) == before.splitlines()
+    assert release.without_accounts(before + "theirs:x:102\n", {"etcd"}) != before.splitlines()
 
 
 def test_names_are_listed_only_as_deep_as_is_asked(tmp_path):
