@@ -87,7 +87,7 @@ def test_a_whole_night_from_strangers_to_a_verdict_and_back(metal, untouched):
 
 
 def interrupted(metal, playbook, host, *arguments):
-    """Begin something on one host, cut its power while dpkg works, kill the controller, and switch it on again."""
+    """Begin something on one host, cut its power while dpkg works, kill the controller, and switch it on."""
     process = subprocess.Popen(
         metal.command(playbook, "--limit", host, *arguments),
         cwd=ROOT,

@@ -70,13 +70,16 @@ def plan(wanted: Wanted, record: Record) -> Plan:
     refusals = [*not_fit(), *foreign(wanted.testbed_id, record)]
     if refusals:
         return Plan(refusals, fit=False)
-    installed, remains = packages.present()
-    missing = sorted(set(wanted.all_packages) - set(installed))
-    changes, why = (
-        packages.simulate("install", missing, "--no-remove") if missing else (packages.Changes(), None)
-    )
-    refusals = [*apt_refusals(changes, why, remains)]
-    refusals += in_use(wanted, record.data)
+    there = packages.present()
+    missing = sorted(set(wanted.all_packages) - set(there.whole))
+    changes, why = packages.Changes(), None
+    if there.broken and record:  # ours, from an interrupted call: they are purged and installed anew
+        changes = packages.Changes(dict.fromkeys(missing, ""))
+    elif missing:
+        changes, why = packages.simulate("install", missing, "--no-remove")
+    refusals = apt_refusals(changes, why, there.remains) + in_use(wanted, record.data)
+    if there.broken and not record:
+        refusals.append(f"dpkg was interrupted here ({', '.join(sorted(there.broken))}); set it right first")
     if not record:
         refusals += ports_in_use(wanted.ports, listening())
     enrolled = record.data.get("state") == "enrolled" and not missing
@@ -120,7 +123,7 @@ def foreign(testbed_id: str, record: Record) -> list[str]:
     return []
 
 
-def apt_refusals(changes: packages.Changes, why: Optional[str], remains: set[str]) -> list[str]:
+def apt_refusals(changes: packages.Changes, why: Optional[str], remains: frozenset[str]) -> list[str]:
     """Why what is missing cannot be installed so that it can be taken away again without a trace. Pure."""
     found = [f"apt cannot install what is missing: {why}"] if why else []
     found += [
@@ -204,8 +207,7 @@ def install(record: Record, names: Mapping[str, str]) -> None:
     record.open_window(names)
     hold_services()
     try:
-        if packages.half_installed():
-            do("dpkg", "--configure", "--pending")
+        packages.mend(record.data["installed"])
         apt("install", sorted(names))
         if units := record.newly_enabled():
             do("systemctl", "disable", "--quiet", "--", *units)
@@ -284,7 +286,7 @@ def told(planned: Plan) -> dict[str, Any]:
     """Return the plan as a person and a playbook read it."""
     return {
         "refusals": list(planned.refusals),
-        "packages": [f"{name} {version}" for name, version in sorted(planned.install.items())],
+        "packages": [f"{name} {version}".strip() for name, version in sorted(planned.install.items())],
         "python": sys.version.split()[0],
         "enrolled": planned.enrolled,
         "resumes": planned.resumes,

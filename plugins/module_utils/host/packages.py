@@ -53,25 +53,34 @@ def parse_simulation(text: str) -> Changes:
     return Changes(install, upgrade, remove)
 
 
-def parse_packages(text: str) -> tuple[dict[str, str], set[str]]:
-    """Versions of installed packages by name, and names of those whose configuration alone is left. Pure.
+@dataclass(frozen=True)
+class Present:
+    """Packages of a host: versions of those that are whole, names of what is broken or has left its configuration."""
 
-    A package counts as installed from the moment dpkg has unpacked it: what a broken installation has left
-    has to be purged too.
-    """
-    installed: dict[str, str] = {}
-    remains: set[str] = set()
-    for line in text.splitlines():
-        name, version, state = line.split("\t")
-        if state == "config-files":
-            remains.add(name)
-        elif state != "not-installed":
-            installed[name] = version
-    return installed, remains
+    whole: Mapping[str, str] = field(default_factory=dict)
+    broken: frozenset[str] = frozenset()
+    remains: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every package of which anything is there."""
+        return self.broken | self.remains | frozenset(self.whole)
 
 
-def present() -> tuple[dict[str, str], set[str]]:
-    """Return what `parse_packages` finds on this host; a foreign architecture is part of a name."""
+def parse_packages(text: str) -> Present:
+    """Packages out of what dpkg-query prints: name, version, state, tab between. Pure."""
+    rows = [line.split("\t") for line in text.splitlines()]
+    return Present(
+        {name: version for name, version, state in rows if state == "installed"},
+        frozenset(
+            name for name, _, state in rows if state not in ("installed", "config-files", "not-installed")
+        ),
+        frozenset(name for name, _, state in rows if state == "config-files"),
+    )
+
+
+def present() -> Present:
+    """Return the packages of this host; a foreign architecture is part of a name."""
     form = "${binary:Package}\t${Version}\t${db:Status-Status}\n"
     native = do("dpkg", "--print-architecture").strip()
     return parse_packages(do("dpkg-query", "--show", f"--showformat={form}").replace(f":{native}\t", "\t"))
@@ -88,6 +97,10 @@ def simulate(verb: str, names: Iterable[str], *options: str) -> tuple[Changes, O
     return parse_simulation(done.stdout), last_words(done.stderr) if done.returncode != 0 else None
 
 
-def half_installed() -> bool:
-    """Whether dpkg was interrupted, and refuses to do anything else before it is set right."""
-    return bool(do("dpkg", "--audit").strip())
+def mend(ours: Iterable[str]) -> None:
+    """Set right what an interrupted dpkg has left: purge what of ours is broken, configure the rest."""
+    broken = sorted(present().broken & set(ours))
+    if broken:
+        do("dpkg", "--purge", "--force-remove-reinstreq", "--force-depends", *broken)
+    if do("dpkg", "--audit").strip():
+        do("dpkg", "--configure", "--pending")

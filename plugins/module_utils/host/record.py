@@ -70,11 +70,10 @@ class Record:
         """Take down what is there before anything is changed."""
         self.kept.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o700)
-        installed, _remains = packages.present()
         self.data = {
             "testbed_id": testbed_id,
             "state": "enrolling",
-            "packages": installed,
+            "packages": dict(packages.present().whole),
             "manual": sorted(packages.manual()),
             "own": [str(path) for path in own_files()],
             "ansible": [str(home) for home in homes() if (home / ".ansible").exists()],

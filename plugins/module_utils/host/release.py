@@ -42,13 +42,14 @@ VERBS = {"enabled": "enable", "disabled": "disable", "masked": "mask"}
 
 def to_purge(record: Record, keep: Sequence[str]) -> list[str]:
     """Packages that the testbed has installed and that are still there, or whose configuration is."""
-    installed, remains = packages.present()
-    return sorted(set(record.data["installed"]) & ({*installed} | remains) - set(keep))
+    return sorted(set(record.data["installed"]) & packages.present().names - set(keep))
 
 
 def refusals(record: Record, purge: Sequence[str]) -> list[str]:
     """Why the packages cannot go: something that is not ours needs them."""
-    if not purge:
+    if (
+        not purge or packages.present().broken
+    ):  # while dpkg is interrupted, nobody can have installed anything
         return []
     changes, why = packages.simulate("purge", purge, "--no-auto-remove")
     found = [f"apt cannot purge what the testbed installed: {why}"] if why else []
@@ -65,8 +66,7 @@ def release(record: Record, keep: Sequence[str]) -> list[str]:
     await_apt()
     record.data["state"] = "releasing"
     record.save()
-    if packages.half_installed():
-        do("dpkg", "--configure", "--pending")
+    packages.mend(record.data["installed"])
     heal()
     stop_units(record)
     record.close_window()

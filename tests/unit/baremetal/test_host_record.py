@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.host import enrol, files, packages, release
 from ansible_collections.foundation.testbed.plugins.module_utils.host.packages import (
     Changes,
+    Present,
     parse_packages,
     parse_simulation,
 )
@@ -33,19 +34,21 @@ def test_installs_upgrades_and_removals_are_told_apart():
 
 def test_what_could_not_be_put_back_is_refused():
     """An upgrade cannot be undone, nor what was left of a removed package's configuration."""
-    said = enrol.apt_refusals(parse_simulation(SIMULATED), None, {"etcd-server", "other"})
+    said = enrol.apt_refusals(parse_simulation(SIMULATED), None, frozenset(["etcd-server", "other"]))
     assert [line.split(";")[0] for line in said] == [
         "apt would upgrade libc6 from 2.36-9 to 2.36-10, which nobody could put back",
         "apt would remove ntp",
         "apt would remove ntpsec",
         "the package etcd-server was removed here and its configuration kept, which nobody could put back",
     ]
-    assert enrol.apt_refusals(Changes({"a": "1"}), None, set()) == []
+    assert enrol.apt_refusals(Changes({"a": "1"}), None, frozenset()) == []
 
 
-def test_a_package_that_a_broken_installation_has_left_counts_as_installed():
+def test_a_package_that_a_broken_installation_has_left_is_neither_whole_nor_gone():
+    """It has to be purged on release, and installed anew where enrolling goes on."""
     text = "a\t1\tinstalled\nb\t2\thalf-configured\nc\t3\tconfig-files\nd\t\tnot-installed\n"
-    assert parse_packages(text) == ({"a": "1", "b": "2"}, {"c"})
+    assert parse_packages(text) == Present({"a": "1"}, frozenset("b"), frozenset("c"))
+    assert parse_packages(text).names == {"a", "b", "c"}
 
 
 @given(st.text(max_size=300))
