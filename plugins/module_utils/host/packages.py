@@ -55,7 +55,7 @@ def parse_simulation(text: str) -> Changes:
 
 @dataclass(frozen=True)
 class Present:
-    """Packages of a host: versions of the whole ones, names of what is broken or has left its configuration."""
+    """Packages of a host: versions of the whole, names of what is broken or has left its configuration."""
 
     whole: Mapping[str, str] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
