@@ -19,7 +19,7 @@ from pathlib import Path
 FOLDERS = ("/etc", "/var/lib", "/usr/local", "/usr/sbin", "/root", "/home", "/opt", "/srv")
 RESTLESS = re.compile(
     r"^(/var/lib/(dpkg|apt)(/|$)|/var/lib/systemd/(timers|random-seed|timesync|catalog)|/etc/\.updated|/etc/\.pwd\.lock"
-    r"|/root/\.bash_history)"
+    r"|/root/\.bash_history|/root/\.ansible/tmp/)"
 )
 
 
