@@ -22,6 +22,8 @@ class ActionModule(ActionBase):
             return result
         folder = Path(self._task.args["dest"]) / task_vars["inventory_hostname"]
         folder.mkdir(parents=True, exist_ok=True)
+        if self._connection.become is not None:  # files are fetched by who logged in
+            self._low_level_execute_command(f'[ -z "$SUDO_UID" ] || chown "$SUDO_UID" {archive}')
         with tempfile.NamedTemporaryFile(suffix=".tar.gz") as fetched:
             self._connection.fetch_file(archive, fetched.name)
             subprocess.run(

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.plugin_utils.enrolment_plan import enrolment_plan
+
 
 def lab_nodes(names: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One mapping for each host: name, address, packages and limits, as the container modules take them."""
@@ -34,4 +36,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"lab_nodes": lab_nodes, "answers": answers}
+        return {"lab_nodes": lab_nodes, "answers": answers, "enrolment_plan": enrolment_plan}

@@ -32,7 +32,7 @@ options:
     description: How nodes come to be.
     type: str
     default: container
-    choices: [container]
+    choices: [container, baremetal]
   node_count:
     description: Number of nodes, at least 2.
     type: int
@@ -61,9 +61,17 @@ options:
     type: raw
     default: true
   subnet:
-    description: IPv4 network of the nodes, which must be free on this machine.
+    description:
+      - IPv4 network of the nodes, which must be free on this machine.
+      - With O(provider=baremetal) not needed; every address has to be in it where it is given.
     type: str
-    required: true
+  baremetal:
+    description:
+      - For O(provider=baremetal) alone, C(ssh) (C(user), C(port), C(key), C(become)), C(known_hosts) and
+        C(observers), each with its C(address).
+      - Variables of ssh become those of the group C(provider_baremetal), so that group_vars and host_vars go
+        before.
+    type: dict
   applications:
     description: Systems that every node runs unless it says otherwise, each a role with a C(system.yml).
     type: list
@@ -87,6 +95,8 @@ options:
     description:
       - Nodes that differ from the rest, each with C(name) and, where wanted, C(applications),
         C(config_overrides) (variables of that host) and C(resource_limits).
+      - With O(provider=baremetal) every node is listed, with its C(address) and, where wanted, C(host_key),
+        C(ssh) and C(power).
       - Nodes that are not listed are named n1, n2 and so on, up to O(node_count).
     type: list
     elements: dict
@@ -127,6 +137,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import 
     lab_vars,
     nested_groups,
     parse_cluster,
+    provider_vars,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitoring_vars
@@ -157,8 +168,10 @@ class InventoryModule(BaseInventoryPlugin):
             raise SystemExit(ExitStatus.BAD_INPUT) from None
         for name, value in {**lab_vars(cluster), **monitoring_vars(systems)}.items():
             inventory.set_variable("all", name, value)
-        for group in ("nodes", "observers"):
+        for group in ("nodes", "observers", f"provider_{cluster.provider}"):
             inventory.add_group(group)
+        for name, value in provider_vars(cluster, Path(path).resolve().parent).items():
+            inventory.set_variable(f"provider_{cluster.provider}", name, value)
         for host in hosts:
             for group in host["groups"]:
                 inventory.add_group(group)

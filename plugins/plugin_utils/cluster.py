@@ -15,6 +15,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     parse_size,
     shown,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils import cluster_baremetal
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
 from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import (
     Kind,
@@ -121,7 +122,7 @@ class ResourceLimits(_Strict):
         return base.model_copy(update=self.model_dump(exclude_none=True))
 
 
-class NodeSpec(_Strict):
+class NodeSpec(cluster_baremetal.ExistingHost, _Strict):
     """One node as the user describes it."""
 
     name: HostName
@@ -135,13 +136,15 @@ class Cluster(_Strict):
 
     plugin: Literal["foundation.testbed.cluster"] = "foundation.testbed.cluster"
     testbed_id: TestbedId
-    provider: Literal["container"] = "container"
+    provider: Literal["container", "baremetal"] = "container"
+    baremetal: cluster_baremetal.BareMetal | None = None
     node_count: Annotated[int, Field(ge=2, le=250)]
     topology: Kind = "mesh"
     links: list[LinkOrPair] | None = None
     hub: HostName | None = None
     partition_tolerance: Tolerance = True
-    subnet: Subnet
+    # needed unless the provider is baremetal
+    subnet: Subnet = None
     applications: list[SystemName] = []
     resource_limits: ResourceLimits = ResourceLimits()
     network_latency: NetworkLatency | None = None
@@ -151,6 +154,7 @@ class Cluster(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Cluster:
+        cluster_baremetal.check(self)
         names = [node.name for node in self.nodes]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
@@ -179,7 +183,7 @@ class Cluster(_Strict):
                 f"nodes: given the name {min(groups)!r}; allowed: a name that is no group's and not localhost"
             )
         needed = self.node_count + self.observer_count + 3
-        if self.subnet.size < needed:
+        if self.provider != "baremetal" and self.subnet.size < needed:
             raise ValueError(
                 f"subnet: given {self.subnet} with {self.subnet.size} addresses; allowed: a network "
                 f"with at least {needed} for {self.node_count} nodes, {self.observer_count} observers, "
@@ -204,6 +208,13 @@ class Cluster(_Strict):
         """How many nodes may be down or cut off at once; `true` stands for a minority, `false` for none."""
         given = self.partition_tolerance
         return (self.node_count - 1) // 2 if given is True else int(given)
+
+    def existing_hosts(self) -> dict[str, cluster_baremetal.ExistingHost]:
+        """Nodes and observers of hosts that exist, by name; empty for every other provider."""
+        if self.provider != "baremetal" or self.baremetal is None:
+            return {}
+        observers = zip(self.observer_names, self.baremetal.observers, strict=True)
+        return {**dict(observers), **{node.name: node for node in self.nodes}}
 
     def system_names(self) -> list[str]:
         """Every application that some node runs."""
@@ -265,33 +276,29 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
     """
     nodes, topology = cluster.node_specs(), cluster.laid_out
     linked = group_names(topology)
-    first_node = (
-        11
-        if cluster.subnet.size > cluster.node_count + 12 and cluster.observer_count < 10
-        else (2 + cluster.observer_count)
-    )
+    addresses = _addresses(cluster)
     hosts = [
         _host(
             cluster,
             state_dir,
             name,
-            2 + i,
+            addresses[name],
             ["observers"],
             [],
             cluster.observer_resource_limits.over(DEFAULT_OBSERVER_LIMITS),
             [],
             {*OBSERVER_PACKAGES, *(name for system in systems.values() for name in system.observer_packages)},
         )
-        for i, name in enumerate(cluster.observer_names)
+        for name in cluster.observer_names
     ]
-    for i, node in enumerate(nodes):
+    for node in nodes:
         applications = cluster.applications if node.applications is None else node.applications
         limits = node.resource_limits.over(cluster.resource_limits.over(DEFAULT_LIMITS))
         host = _host(
             cluster,
             state_dir,
             node.name,
-            first_node + i,
+            addresses[node.name],
             ["nodes", *applications],
             applications,
             limits,
@@ -302,6 +309,8 @@ def expand(cluster: Cluster, systems: dict[str, System], state_dir: str = STATE_
         host["groups"] += [] if linked else [kind_group(topology)]
         host["vars"].update({**host_vars(topology, node.name), **node.config_overrides})
         hosts.append(host)
+    for name, existing in cluster.existing_hosts().items():
+        next(host for host in hosts if host["name"] == name)["vars"].update(existing.own_variables())
     return hosts
 
 
@@ -309,6 +318,18 @@ def nested_groups(cluster: Cluster) -> dict[str, list[str]]:
     """Return the groups that hold other groups: the topology's, with its links."""
     links = list(group_names(cluster.laid_out))
     return {kind_group(cluster.laid_out): links} if links else {}
+
+
+def _addresses(cluster: Cluster) -> dict[str, str]:
+    """Return each host's address: its own where it exists, else one of the subnet."""
+    if existing := cluster.existing_hosts():
+        return {name: str(host.address) for name, host in existing.items()}
+    names, room = [node.name for node in cluster.node_specs()], cluster.subnet.size
+    first = (
+        11 if room > cluster.node_count + 12 and cluster.observer_count < 10 else (2 + cluster.observer_count)
+    )
+    observers = {name: str(cluster.subnet[2 + i]) for i, name in enumerate(cluster.observer_names)}
+    return {**observers, **{name: str(cluster.subnet[first + i]) for i, name in enumerate(names)}}
 
 
 def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
@@ -319,10 +340,41 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
         "testbed_state_dir": state_dir,
         **shared_vars(cluster.laid_out),
         "testbed_partition_tolerance": cluster.tolerated_nodes,
+        **_subnet_vars(cluster),
+        "testbed_systems": cluster.system_names(),
+    }
+
+
+def provider_vars(cluster: Cluster, folder: Path) -> dict[str, Any]:
+    """Variables of the provider's group; `folder` is the inventory's."""
+    if cluster.provider == "baremetal" and cluster.baremetal is not None:
+        return cluster_baremetal.group_variables(cluster.baremetal, folder)
+    return {}
+
+
+def _subnet_vars(cluster: Cluster) -> dict[str, Any]:
+    """The network that the provider lays out for its nodes; hosts that exist are on somebody else's."""
+    if cluster.provider == "baremetal":
+        return {}
+    return {
         "testbed_subnet": str(cluster.subnet),
         "testbed_gateway": str(cluster.subnet[1]),
         "testbed_prefix_length": cluster.subnet.prefixlen,
-        "testbed_systems": cluster.system_names(),
+    }
+
+
+def _reached(cluster: Cluster, state_dir: str) -> dict[str, Any]:
+    """How ssh gets to a node that a provider made, with the keys that it made."""
+    if cluster.provider == "baremetal":
+        return {}
+    ssh_dir = Path(state_dir) / "labs" / cluster.testbed_id / "ssh"
+    return {
+        "ansible_user": "root",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
+        # a node that has lost its power closes no connection: ssh has to ask whether it is there
+        "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} "
+        "-o StrictHostKeyChecking=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
     }
 
 
@@ -330,34 +382,33 @@ def _host(
     cluster: Cluster,
     state_dir: str,
     name: str,
-    offset: int,
+    address: str,
     groups: list[str],
     applications: list[str],
     limits: ResourceLimits,
     systems: list[System],
     packages: set[str],
 ) -> dict[str, Any]:
-    ssh_dir = Path(state_dir) / "labs" / cluster.testbed_id / "ssh"
-    address = str(cluster.subnet[offset])
+    made = cluster.provider != "baremetal"
     return {
         "name": name,
         "groups": [*groups, f"provider_{cluster.provider}"],
         "vars": {
             "ansible_host": address,
-            "ansible_user": "root",
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "ansible_ssh_private_key_file": str(ssh_dir / "id_ed25519"),
-            # a node that has lost its power closes no connection: ssh has to ask whether it is there
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={ssh_dir / 'known_hosts'} "
-            "-o StrictHostKeyChecking=yes -o ServerAliveInterval=5 -o ServerAliveCountMax=3",
+            **_reached(cluster, state_dir),
             "testbed_address": address,
             "testbed_applications": list(applications),
             "testbed_packages": sorted(packages),
             "testbed_units": [unit for system in systems for unit in system.units],
             "testbed_log_paths": [path for system in systems for path in system.log_paths],
-            "testbed_memory_bytes": limits.memory,
-            "testbed_cpus": limits.cpus,
-            "testbed_pids": limits.pids,
+            "testbed_config_paths": [path for system in systems for path in system.config_paths],
+            "testbed_data_paths": [path for system in systems for path in system.data_paths],
+            "testbed_ports": {
+                f"{system.title} ({what})": port for system in systems for what, port in system.ports.items()
+            },
+            "testbed_memory_bytes": limits.memory if made else None,
+            "testbed_cpus": limits.cpus if made else None,
+            "testbed_pids": limits.pids if made else None,
             "testbed_disk_bytes": limits.disk,
         },
     }

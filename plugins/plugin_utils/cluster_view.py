@@ -46,7 +46,7 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
             "hub": first.get("testbed_hub"),
             "links": [dict(link) for link in first.get("testbed_links", [])],
         },
-        management=[str(first["testbed_gateway"])],
+        management=[str(first["testbed_gateway"])] if "testbed_gateway" in first else [],
         max_down=int(first["testbed_partition_tolerance"]),
     )
 
@@ -65,7 +65,7 @@ def loose_view(task_vars: Mapping[str, Any]) -> ClusterView:
     """
     groups, hostvars = task_vars["groups"], task_vars["hostvars"]
     nodes = groups.get("nodes") or list(task_vars["ansible_play_hosts"])
-    if groups.get("observers") and all("testbed_gateway" in hostvars[name] for name in nodes):
+    if groups.get("observers") and all("testbed_provider" in hostvars[name] for name in nodes):
         return cluster_view(task_vars)
     return ClusterView(
         testbed_id=str(task_vars.get("testbed_id", "")),

@@ -50,6 +50,7 @@ class System(BaseModel):
     units: list[str]
     log_paths: list[str] = []
     data_paths: list[str] = []
+    config_paths: list[str] = []
     ports: dict[str, Annotated[int, Field(ge=1, le=65535)]] = {}
     workloads: list[str]
     states: list[str] = []

@@ -111,7 +111,7 @@ class Lab:
                 "ssh",
                 "-i",
                 variables["ansible_ssh_private_key_file"],
-                *variables["ansible_ssh_common_args"].split(),
+                *(variables.get("ansible_ssh_common_args") or variables["ansible_ssh_extra_args"]).split(),
                 "-o",
                 "BatchMode=yes",
                 f"root@{variables['ansible_host']}",
