@@ -11,9 +11,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
+BAREMETAL := tests/integration/test_baremetal.py
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration molecule lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration baremetal molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +43,16 @@ browser: setup-dev ## The reports in headless Chromium
 	$(PYTEST) tests/browser
 
 integration: setup-dev ## Tests on real nodes of their own lab; needs root
-	$(PYTEST) tests/integration
+	$(PYTEST) tests/integration --ignore=$(BAREMETAL)
+
+baremetal: setup-dev ## Tests of enrolling and releasing hosts, on nodes as strangers; needs root
+	$(PYTEST) $(BAREMETAL)
 
 molecule: setup-dev ## molecule test
 	molecule test
+
+molecule-all: setup-dev ## molecule test of every scenario, one after the other
+	for scenario in $(notdir $(patsubst %/molecule.yml,%,$(wildcard molecule/*/molecule.yml))); do molecule test -s $$scenario || exit; done
 
 lint: setup-dev ## ansible-lint (production), ruff, mypy
 	ruff check .

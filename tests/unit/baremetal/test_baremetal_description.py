@@ -99,7 +99,7 @@ def test_a_host_is_reached_as_the_group_says_unless_it_says_otherwise():
     assert own["testbed_power"]["password"] == "{{ vault_bmc_password }}"
     # what the group says must not stand at the host, where it would go before the user's group_vars
     assert not {"ansible_user", "ansible_become", "ansible_ssh_common_args"} & set(hosts["b"]["vars"])
-    assert {"provider_baremetal", "etcd", "nodes"} == set(hosts["b"]["groups"])
+    assert {"provider_baremetal", "etcd", "nodes", "topology_mesh"} == set(hosts["b"]["groups"])
 
 
 def test_a_host_has_its_own_address_and_no_limits_and_no_gateway():
