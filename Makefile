@@ -11,10 +11,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
-BAREMETAL := tests/integration/test_baremetal.py
+# Apart from make test: they take as long as all others together.
+APART := tests/integration/test_baremetal.py tests/integration/test_topology.py
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration baremetal molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +44,10 @@ browser: setup-dev ## The reports in headless Chromium
 	$(PYTEST) tests/browser
 
 integration: setup-dev ## Tests on real nodes of their own lab; needs root
-	$(PYTEST) tests/integration --ignore=$(BAREMETAL)
+	$(PYTEST) tests/integration $(addprefix --ignore=,$(APART))
 
-baremetal: setup-dev ## Tests of enrolling and releasing hosts, on nodes as strangers; needs root
-	$(PYTEST) $(BAREMETAL)
+apart: setup-dev ## Tests of hosts that exist (on nodes as strangers), and of topologies; need root
+	$(PYTEST) $(APART)
 
 molecule: setup-dev ## molecule test
 	molecule test
