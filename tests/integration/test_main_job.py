@@ -15,6 +15,7 @@ pytestmark = pytest.mark.lab
 RECORDS = {
     "scenario.yml",
     "plan.json",
+    "role_variables.json",
     "run.json",
     "history.jsonl.gz",
     "load.json",
