@@ -60,8 +60,11 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self.phase, self.folder = None, None
         self.pid, self.handlers = os.getpid(), {}
+        self.stopped = False
 
     def v2_playbook_on_task_start(self, task, is_conditional):
+        if self.stopped:  # the exception may have met somebody who catches all
+            raise KeyboardInterrupt
         name = step_of(task)
         if name == "compile":
             main_process.forget_interrupt()
@@ -106,6 +109,7 @@ class CallbackModule(CallbackBase):
             return
         say(f"{LAST_WORDS[self.phase]}{self.what_is_left()}")
         handler = self.handlers[number]
+        self.stopped = True
         self.release()
         if callable(handler):
             handler(number, frame)

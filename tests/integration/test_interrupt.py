@@ -104,7 +104,7 @@ def test_a_second_ctrl_c_stops_at_once_and_says_what_is_left_to_do(whole):
     terminal.press(CTRL_C)
     terminal.wait_for("Ctrl-C again stops at once", 10)
     terminal.press(CTRL_C)
-    assert terminal.finish() == 99
+    assert terminal.finish() == 99, terminal.shown[-6000:].decode(errors="replace")
     assert b"playbooks/heal.yml" in terminal.shown
     assert f"-e run={terminal.folder.name}".encode() in terminal.shown
     assert whole.playbook("heal").status == 0

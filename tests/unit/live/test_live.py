@@ -209,6 +209,14 @@ def test_the_first_signal_asks_the_run_to_stop_and_the_second_stops_at_once(call
     assert "-e testbed_runs_dir=/somewhere/runs" in callback.told[1]
 
 
+def test_a_stop_that_somebody_catches_comes_again_with_the_next_task(callback):
+    begin(callback, "watch")
+    for _ in range(2):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        begin(callback, "heal")
+
+
 def test_once_records_are_collected_a_signal_is_ansibles_again(callback):
     begin(callback, "collect")
     signal.raise_signal(signal.SIGINT)
