@@ -14,8 +14,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab import powe
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
 # Seconds for the program to start before the fault begins, and for its first evidence.
@@ -41,13 +43,16 @@ def first_entries(path: Path) -> Answer:
 
 
 class ProviderAction(FaultAction):
-    """Begins or takes back one fault from the machine that holds the nodes; a kind only names itself."""
+    """Begins or takes back one fault from this machine, by the node's provider; a kind only names itself."""
 
     def begin(self, common: Answer, for_s: float, program: Answer, task_vars: Any) -> Answer:
         """Start a power program for this one fault; one of the same name that goes on is left alone."""
         lab, node, prefix = self._where(common, task_vars)
-        if node not in lab.node_names():
-            return {"failed": True, "msg": f"there is no node {node!r} of {lab.testbed_id!r} on this machine"}
+        said = switch_said(task_vars["hostvars"][node])
+        try:
+            switch_of(lab, node, said)
+        except LabError as error:
+            return {"failed": True, "msg": str(error)}
         records = lab.home / "power-records"
         run = active(lab, prefix)
         if run is not None:
@@ -65,7 +70,7 @@ class ProviderAction(FaultAction):
             "faults": [fault],
         }
         try:
-            power.start(lab, job, power_archive(), sys.executable)
+            power.start(lab, job, {node: said}, power_archive(), sys.executable)
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         ledger = records / run / f"power-{node}" / "ledger.jsonl"
