@@ -20,7 +20,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action im
 from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
-# Seconds for the program to start before the fault begins, and for its first evidence.
+# Seconds for the program to start before the fault begins; for its first evidence, times the patience.
 AHEAD_S, EVIDENCE_S = 1.5, 45.0
 
 Answer = dict[str, Any]
@@ -50,7 +50,7 @@ class ProviderAction(FaultAction):
         lab, node, prefix = self._where(common, task_vars)
         said = switch_said(task_vars["hostvars"][node])
         try:
-            switch_of(lab, node, said)
+            patience = switch_of(lab, node, said).patience
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         records = lab.home / "power-records"
@@ -74,15 +74,15 @@ class ProviderAction(FaultAction):
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         ledger = records / run / f"power-{node}" / "ledger.jsonl"
-        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0))}
+        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0), patience)}
 
-    def _outcome(self, ledger: Path, for_s: float) -> Answer:
+    def _outcome(self, ledger: Path, for_s: float, patience: float) -> Answer:
         def told() -> Answer | None:
             entries = first_entries(ledger)
             refused = entries.get("check", {}).get("able") is False
             return entries if refused or {"error", "evidence"} & set(entries) else None
 
-        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S, 0.1) or {}
+        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S * patience, 0.1) or {}
         if "evidence" in entries:
             hidden = ("wall_ns", "mono_ns", "event")
             shown = {key: value for key, value in entries["evidence"].items() if key not in hidden}

@@ -244,7 +244,10 @@ def _ailing(lab: LabPaths, path: Path, entry: Record) -> Optional[Switch]:
         switch = staged_switch(lab, path.parent, entry["node"])
     except NoSuchNode:
         return None
-    return switch if KINDS[entry["type"]].ails(switch, entry) else None
+    kind = KINDS[entry["type"]]
+    # who dies between the order and its mark in the journal leaves a machine that is still going down
+    wait_s = 0.0 if entry["applied"] else switch.settle_s
+    return switch if wait_until(lambda: kind.ails(switch, entry), wait_s, 0.5) else None
 
 
 def _idle(folder: Path) -> Callable[[], bool]:

@@ -17,6 +17,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness imp
 
 # Seconds that a node has to go down by itself; times its switch's patience.
 SHUTDOWN_S = 30.0
+# Seconds from its greeting until a node says which boot it is in; times its switch's patience.
+LET_IN_S = 6.0
 # Actions that the node's own kernel brings about.
 OWN_ACT: dict[str, Callable[[Switch], None]] = {
     "reboot": lambda switch: switch.reboot(),
@@ -128,8 +130,10 @@ class PowerFault(ProviderFault[Switch]):
         ended_ns = time.time_ns()
         self.write("revert", felt_ns=ended_ns, resolution_ms=round((ended_ns - began_ns) / 1e6, 3))
         back = self._await(switch, entry)
-        last["boot_id_after"] = switch.boot_id()
         kept_off = self._kept_off()
+        # a host greets before it lets anybody in
+        wait_s = LET_IN_S * switch.patience if back and not kept_off else 0.0
+        last["boot_id_after"] = wait_until(switch.boot_id, wait_s)
         if (self._off or last.get("answered_s") is None) and back and not kept_off:
             down_ns = ended_ns if self._off else entry["ended_ns"]
             last["answered_s"] = round((time.time_ns() - down_ns) / 1e9, 3)
@@ -138,7 +142,7 @@ class PowerFault(ProviderFault[Switch]):
             last["limits_kept"] = switch.note() == entry["note"]
         if self._loses:
             left += self._say_what_was_lost(switch, last)
-        booted = last["boot_id_after"] != entry["boot_id"]
+        booted = kept_off or last["boot_id_after"] not in (None, entry["boot_id"])
         self.write("gone", traces=left, probe_passed=back and booted)
         self.write("record", **last)
         self.entry_path.unlink(missing_ok=True)

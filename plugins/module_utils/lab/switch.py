@@ -31,6 +31,8 @@ class Switch:
     # Seconds before a fault at which the node is looked at, and between two looks while it holds.
     check_ahead_s: float = 1.0
     look_every_s: float = 0.25
+    # Seconds for which a node may still be seen with power that it was about to lose.
+    settle_s: float = 0.0
 
     def __init__(self, lab: LabPaths, name: str, said: Record):
         self.lab, self.name, self.said = lab, name, said

@@ -22,8 +22,6 @@ LATER = "nohup sh -c 'sleep 0.2; {0}' > /dev/null 2>&1 &"
 SYSRQ = "echo 1 > /proc/sys/kernel/sysrq; echo {0} > /proc/sysrq-trigger"
 PANIC = "echo 1 > /proc/sys/kernel/panic; " + SYSRQ.format("c")
 NO_SYSRQ = "test -w /proc/sysrq-trigger && echo able || echo not"
-# ssh gets there by another way than straight to its address.
-_DETOURS = ("-J", "ProxyJump", "ProxyCommand")
 FILLED = 4096
 
 
@@ -33,7 +31,7 @@ class HostShell:
     def __init__(self, said: Record):
         self.address, self.port = str(said["address"]), int(said.get("port") or 22)
         options = [str(word) for word in said.get("options") or ()]
-        self.straight = not any(word.startswith(_DETOURS) for word in options)
+        self.straight = straight(options)
         self.command = [
             "ssh",
             *("-p", str(self.port)),
@@ -64,12 +62,20 @@ class HostShell:
         return done.stdout
 
 
+def straight(options: list[str]) -> bool:
+    """Whether ssh goes straight to the address, by no other host. Pure."""
+    proxies = ("proxyjump", "proxycommand")
+    return not any(
+        option.startswith("-J") or any(proxy in option.lower() for proxy in proxies) for option in options
+    )
+
+
 class HostSwitch(Switch):
     """A node with a kernel of its own; how its power is cut and switched on, its provider says."""
 
     # Firmware alone takes longer than a container's boot.
     patience = 10.0
-    check_ahead_s, look_every_s = 5.0, 1.0
+    check_ahead_s, look_every_s, settle_s = 5.0, 1.0, 5.0
 
     def __init__(self, lab: LabPaths, name: str, said: Record):
         super().__init__(lab, name, said)

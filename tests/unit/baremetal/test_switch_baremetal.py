@@ -270,3 +270,19 @@ def test_a_password_goes_its_own_way_and_comes_back(power, password):
     assert "password" not in rest["power"] and taken == password
     assert with_password(rest, taken) == said
     assert without_password({"provider": "container"}) == ({"provider": "container"}, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "straight"),
+    [
+        ([], True),
+        (["-o", "UserKnownHostsFile=/x"], True),
+        (["-J", "gate"], False),
+        (["-Jgate"], False),
+        (["-o", "ProxyCommand=ssh gate"], False),
+        (["-oproxyjump=gate"], False),
+    ],
+)
+def test_a_host_behind_another_is_asked_over_ssh_alone(options, straight):
+    """Its address answers nobody here: it would seem to be down."""
+    assert switch_host.straight(options) is straight
