@@ -98,6 +98,8 @@ class Power(_Strict):
     # Redfish: which of the controller's systems, where it has several; its certificate authority.
     system: str | None = None
     ca: str | None = None
+    # IPMI: for controllers that do not say themselves which they know.
+    cipher_suite: Annotated[int, Field(ge=1, le=17)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Power:
@@ -113,7 +115,8 @@ class Power(_Strict):
 
     def _known(self) -> tuple[str, ...]:
         controller = ("address", "password", "port", "user")
-        return {"sysrq": (), "ipmi": controller, "redfish": (*controller, "ca", "system")}[self.switch]
+        ipmi = ("address", "cipher_suite", *controller[1:])
+        return {"sysrq": (), "ipmi": ipmi, "redfish": (*controller, "ca", "system")}[self.switch]
 
 
 class ExistingHost(_Strict):

@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Hosts that exist lose their power by Redfish over TLS, by plan or ad hoc, whatever dies or falls silent."""
+"""Hosts that exist lose their power by Redfish over TLS, or IPMI, whatever dies or falls silent."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from test_ad_hoc import ad_hoc
 from test_baremetal import ENROL, HOSTS, INVENTORY, assert_untouched, state, support_playbook
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
+import ipmi_simulator
 from redfish_emulator import Emulator, Machines, make_certificate
 
 NODES = ["n1", "n2", "n3"]
 GATEWAY = "10.94.0.1"
-PASSWORD = "correct-horse-battery"
+PASSWORD = "correct-horse"  # IPMI has 20 letters at most
+IPMI_PORT = 9623
 PATHS = LabPaths(STATE_DIR, "metal")
 
 
@@ -57,6 +59,14 @@ def metal(machines, tmp_path_factory):
         for node in described["nodes"]:
             own = {"password": "{{ vault_bmc_password }}", "ca": "cert.pem", "system": node["name"]}
             node["power"] = {**power, **own}
+        ipmi = {
+            "switch": "ipmi",
+            "address": GATEWAY,
+            "port": IPMI_PORT,
+            "user": "operator",
+            "cipher_suite": 3,
+        }
+        described["nodes"][2]["power"] = {**ipmi, "password": "{{ vault_bmc_password }}"}
         (folder / "cluster.yml").write_text(yaml.safe_dump(described))
         (folder / "group_vars").mkdir()
         (folder / "group_vars" / "all.yml").write_text(f"vault_bmc_password: {PASSWORD}\n")
@@ -118,15 +128,35 @@ def test_heal_switches_on_what_two_dead_programs_left(metal, machines):
     assert not PATHS.home.exists()
 
 
+def records_of(begun, node):
+    """What an ad hoc fault's program has written, by event, once it has ended."""
+    wait_until(lambda: (power_dir(PATHS) / begun["run"] / "done.json").exists(), 90, "the program's end")
+    ledger = PATHS.home / "power-records" / begun["run"] / f"power-{node}" / "ledger.jsonl"
+    return {entry["event"]: entry for entry in map(json.loads, ledger.read_text().splitlines())}
+
+
+def assert_back(found):
+    """It is gone without a trace, and the host is in another boot."""
+    assert found["gone"]["traces"] == [] and found["gone"]["probe_passed"], found
+    assert found["record"]["boot_id_after"] not in (None, found["record"]["boot_id_before"]), found
+
+
 def test_whichever_of_the_two_dies_the_host_is_on_again(metal, machines):
-    begun = ad_hoc(metal, "n3", "power", "action=crash for=12s")
+    begun = ad_hoc(metal, "n1", "power", "action=crash for=12s")
     assert begun["evidence"]["present"], begun
     os.kill(programs(PATHS, begun["run"])[0], signal.SIGKILL)
-    wait_until(lambda: (power_dir(PATHS) / begun["run"] / "done.json").exists(), 60, "the program's end")
-    ledger = (PATHS.home / "power-records" / begun["run"] / "power-n3" / "ledger.jsonl").read_text()
-    found = {entry["event"]: entry for entry in map(json.loads, ledger.splitlines())}
-    assert found["gone"]["traces"] == [] and found["gone"]["probe_passed"], ledger
-    assert found["record"]["boot_id_after"] not in (None, found["record"]["boot_id_before"])
+    assert_back(records_of(begun, "n1"))
+    assert machines.running("n1")
+
+
+@pytest.mark.skipif(not ipmi_simulator.installed(), reason="no ipmi_sim (openipmi) or no ipmitool")
+def test_ipmi_has_a_host_off_and_on_again(metal, machines, tmp_path):
+    with ipmi_simulator.simulator(machines.paths, "n3", tmp_path, GATEWAY, IPMI_PORT, "operator", PASSWORD):
+        begun = ad_hoc(metal, "n3", "power", "action=off for=12s")
+        assert begun["evidence"]["present"] and not machines.running("n3"), begun
+        assert PASSWORD.encode() not in command_lines()
+        found = records_of(begun, "n3")
+    assert_back(found)
     assert machines.running("n3")
 
 
@@ -148,10 +178,8 @@ def test_a_kernel_that_takes_no_orders_does_not_panic(metal, machines):
 def test_a_cut_that_keeps_what_was_not_fsynced_is_not_called_a_loss(metal):
     """The page cache of these hosts is this machine's, and survives their power."""
     begun = ad_hoc(metal, "n2", "power", "action=crash lose_unsynced=true for=8s")
-    wait_until(lambda: (power_dir(PATHS) / begun["run"] / "done.json").exists(), 60, "the program's end")
-    ledger = (PATHS.home / "power-records" / begun["run"] / "power-n2" / "ledger.jsonl").read_text()
-    (gone,) = [entry for entry in map(json.loads, ledger.splitlines()) if entry["event"] == "gone"]
-    assert gone["traces"] == ["what was not fsynced is kept"], ledger
+    found = records_of(begun, "n2")
+    assert found["gone"]["traces"] == ["what was not fsynced is kept"], found
     assert metal.on("n2", "ls /var/lib/foundation-testbed | grep witness || true").strip() == ""
 
 

@@ -121,7 +121,8 @@ class Ipmi:
 
     def __init__(self, said: Record):
         end = ["-H", str(said["address"]), "-p", str(said.get("port") or 623), "-U", str(said["user"])]
-        self.command = ["ipmitool", "-I", "lanplus", *end, "-E", "chassis", "power"]
+        suite = ["-C", str(int(said["cipher_suite"]))] if said.get("cipher_suite") else []
+        self.command = ["ipmitool", "-I", "lanplus", *end, *suite, "-E", "chassis", "power"]
         self.environment = {**os.environ, "IPMI_PASSWORD": str(said["password"])}
 
     def running(self) -> bool:

@@ -166,6 +166,7 @@ def test_ipmi_never_shows_the_password_in_a_command_line(ipmitool):
     calls = [line.split("|") for line in ipmitool.read_text().splitlines()]
     assert all(command.startswith("-I lanplus -H 192.0.2.111 -p 623 -U u -E chassis") for command, _ in calls)
     assert {password for _, password in calls} == {"secret"}
+    assert "-C 17 -E" in " ".join(bmc.Ipmi({**said, "cipher_suite": 17}).command)
 
 
 @given(st.text(max_size=40))
