@@ -59,14 +59,8 @@ def metal(machines, tmp_path_factory):
         for node in described["nodes"]:
             own = {"password": "{{ vault_bmc_password }}", "ca": "cert.pem", "system": node["name"]}
             node["power"] = {**power, **own}
-        ipmi = {
-            "switch": "ipmi",
-            "address": GATEWAY,
-            "port": IPMI_PORT,
-            "user": "operator",
-            "cipher_suite": 3,
-        }
-        described["nodes"][2]["power"] = {**ipmi, "password": "{{ vault_bmc_password }}"}
+        ipmi = {"switch": "ipmi", "port": IPMI_PORT, "cipher_suite": 3, "password": own["password"]}
+        described["nodes"][2]["power"] = {**power, **ipmi}
         (folder / "cluster.yml").write_text(yaml.safe_dump(described))
         (folder / "group_vars").mkdir()
         (folder / "group_vars" / "all.yml").write_text(f"vault_bmc_password: {PASSWORD}\n")

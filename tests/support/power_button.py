@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A container as the chassis of OpenIPMI's simulator.
 
-`power_button.py STATE_DIR LAB NODE NOTE get|set power [0|1]`. NOTE is a file with the limits that the container is switched on with.
+`power_button.py STATE_DIR LAB NODE NOTE get|set power [0|1]`. NOTE is a file with the limits that the
+container is switched on with.
 """
 
 from __future__ import annotations
