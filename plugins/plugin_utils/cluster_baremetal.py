@@ -113,6 +113,10 @@ class Power(_Strict):
             raise ValueError(f"{min(foreign)}: given for the switch {self.switch}; allowed: {known}")
         return self
 
+    def variables(self) -> dict[str, Any]:
+        """Return the switch, and its name beside it: a plan needs no more, and no password for that."""
+        return {"testbed_power": self.model_dump(exclude_none=True), "testbed_power_switch": self.switch}
+
     def _known(self) -> tuple[str, ...]:
         controller = ("address", "password", "port", "user")
         ipmi = ("address", "cipher_suite", *controller[1:])
@@ -132,7 +136,7 @@ class ExistingHost(_Strict):
         return {
             **(self.ssh.variables() if self.ssh else {}),
             **({"testbed_host_key": self.host_key} if self.host_key else {}),
-            **({"testbed_power": self.power.model_dump(exclude_none=True)} if self.power else {}),
+            **(self.power.variables() if self.power else {}),
         }
 
 

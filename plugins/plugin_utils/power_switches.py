@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._switches import NONE
 
 # Providers whose nodes have one switch, which the provider itself is.
@@ -22,13 +23,27 @@ def switch_name(variables: Mapping[str, Any]) -> str:
     provider = str(variables.get("testbed_provider", "baremetal"))
     if provider in OWN_SWITCH:
         return provider
-    return str((variables.get("testbed_power") or {}).get("switch", NONE))
+    return str(variables.get("testbed_power_switch") or NONE)
 
 
 def switch_said(variables: Mapping[str, Any]) -> Record:
     """Return all that the power program needs to know of a node's switch, with its password."""
     provider = str(variables.get("testbed_provider", "baremetal"))
     return {"provider": provider, **_OF_PROVIDER.get(provider, lambda _variables: {})(variables)}
+
+
+def unknown(nodes: Iterable[str], hostvars: Mapping[str, Any]) -> list[str]:
+    """Return a line for each node of whose switch something is not known, such as a vault's password."""
+    found = []
+    for node in nodes:
+        try:
+            switch_said(hostvars[node])
+        except AnsibleError as error:
+            told = " ".join(str(error).split())
+            found.append(
+                f"power: {node}: given what cannot be read: {told}; allowed: variables that are defined"
+            )
+    return found
 
 
 def _of_host(variables: Mapping[str, Any]) -> Record:

@@ -16,8 +16,9 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths impor
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
-from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said, unknown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
 # Seconds for the program to start before the fault begins; for its first evidence, times the patience.
@@ -48,6 +49,9 @@ class ProviderAction(FaultAction):
     def begin(self, common: Answer, for_s: float, program: Answer, task_vars: Any) -> Answer:
         """Start a power program for this one fault; one of the same name that goes on is left alone."""
         lab, node, prefix = self._where(common, task_vars)
+        problems = unknown([node], task_vars["hostvars"])
+        if problems:
+            return {"failed": True, "msg": problems[0], "testbed_exit": int(ExitStatus.BAD_INPUT)}
         said = switch_said(task_vars["hostvars"][node])
         try:
             patience = switch_of(lab, node, said).patience

@@ -185,8 +185,18 @@ def test_a_host_without_a_switch_is_refused_with_what_is_missing(metal, machines
     scenario = yaml.safe_load((ROOT / "tests/integration/scenarios/power.yml").read_text(encoding="utf-8"))
     scenario["conditions"][0].update(nodes=["n1", "n2"], max_down=2)
     (tmp_path / "dark.yml").write_text(yaml.safe_dump(scenario))
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text(f"vault_bmc_password: {PASSWORD}\n")
     other = Lab(tmp_path / "cluster.yml", tmp_path)
     outcome = other.playbook("run", "-e", f"scenario={tmp_path}/dark.yml")
     assert outcome.status == 12, outcome.output[-3000:]
     assert "given 'off' for n1, n2; allowed: nothing, as n1: it has no management" in outcome.output
     assert "n2: the inventory names no power switch for it" in outcome.output
+
+
+def test_a_password_that_nobody_has_defined_is_asked_for_before_anything_is_done(metal, tmp_path):
+    (tmp_path / "cluster.yml").write_text(metal.inventory.read_text(encoding="utf-8"))
+    outcome = Lab(tmp_path / "cluster.yml", tmp_path).run("power")
+    assert outcome.status == 12, outcome.output[-3000:]
+    assert "power: n2: given what cannot be read:" in outcome.output
+    assert "'vault_bmc_password' is undefined" in outcome.output

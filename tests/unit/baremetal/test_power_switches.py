@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleError
 from ansible_collections.foundation.testbed.plugins.action.power_program import switches_of
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import SWITCHES, switch_of
@@ -14,6 +15,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches 
     host_said,
     switch_name,
     switch_said,
+    unknown,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ HOST = {
     "testbed_provider": "baremetal",
     "testbed_address": "192.0.2.11",
     "testbed_power": REDFISH,
+    "testbed_power_switch": "redfish",
     "inventory_dir": "/inventories/lab",
     "ansible_user": "admin",
     "ansible_port": 2222,
@@ -39,7 +42,7 @@ HOST = {
         ({"testbed_provider": "container"}, "container"),
         ({"testbed_provider": "vm"}, "vm"),
         (HOST, "redfish"),
-        ({"testbed_provider": "baremetal", "testbed_power": {"switch": "sysrq"}}, "sysrq"),
+        ({"testbed_provider": "baremetal", "testbed_power_switch": "sysrq"}, "sysrq"),
         ({"testbed_provider": "baremetal"}, "none"),
         ({}, "none"),
     ],
@@ -75,3 +78,17 @@ def test_every_provider_that_has_a_switch_is_said(provider, powered):
     said = switch_said({**HOST, "testbed_provider": provider, **({} if powered else {"testbed_power": {}})})
     assert said["provider"] == provider
     assert ("power" in said) is (provider == "baremetal")
+
+
+def test_a_password_that_nobody_has_defined_is_told_in_one_line_and_needed_for_power_alone():
+    class Undefined(dict):
+        def get(self, key, default=None):
+            if key == "testbed_power":
+                raise AnsibleError("'vault_bmc_password' is undefined\n")
+            return super().get(key, default)
+
+    (problem,) = unknown(["n1", "n2"], {"n1": Undefined(HOST), "n2": HOST})
+    assert problem.startswith(
+        "power: n1: given what cannot be read: 'vault_bmc_password' is undefined; allowed"
+    )
+    assert switch_name(Undefined(HOST)) == "redfish"
