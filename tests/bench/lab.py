@@ -28,12 +28,20 @@ def new_lab() -> Lab:
     return lab
 
 
+def output_of(lab: Lab, playbook: str, *arguments: str) -> str:
+    """Run a playbook that has to succeed; returns what it said, whatever failed first where it did not."""
+    outcome = lab.playbook(playbook, *arguments)
+    if outcome.status != 0:
+        said = outcome.output
+        failure = said[max(said.find("fatal: "), 0) :][:2000]
+        raise SystemExit(f"{playbook}: exit status {outcome.status}\n{failure}\n…\n{said[-1000:]}")
+    return outcome.output
+
+
 def must(lab: Lab, playbook: str, *arguments: str) -> float:
     """Run a playbook that has to succeed; returns its wall time in seconds."""
     began = time.monotonic()
-    outcome = lab.playbook(playbook, *arguments)
-    if outcome.status != 0:
-        raise SystemExit(f"{playbook}: exit status {outcome.status}\n{outcome.output[-3000:]}")
+    output_of(lab, playbook, *arguments)
     return time.monotonic() - began
 
 
@@ -64,7 +72,7 @@ def starts(times: int = 3) -> None:
 
 def boot_seconds(lab: Lab, *arguments: str) -> float:
     """From the first command to the last node's first answer over ssh, as the provider measured it."""
-    output = lab.playbook("provision", "-v", *arguments).output
+    output = output_of(lab, "provision", "-v", *arguments)
     return float(re.findall(r"seconds: ([0-9.]+)", output)[0])
 
 

@@ -13,7 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, shared_mount, watches
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import (
+    bridge,
+    kernel_limits,
+    shared_mount,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.keys import (
     ensure_key,
@@ -107,7 +111,7 @@ class Lab:
         standing = set(self.paths.node_names())
         began = time.monotonic()
         if change.start:
-            watches.require(len(change.start) - len(change.remove))
+            kernel_limits.require(len(specs), len(change.start) - len(change.remove))
         try:
             if not standing:  # what is mounted below already would be covered
                 shared_mount.ensure(self.paths.home)
