@@ -12,7 +12,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 # Apart from make test: they take as long as all others together.
-APART := tests/integration/test_baremetal.py tests/integration/test_topology.py
+APART := tests/integration/test_baremetal.py tests/integration/test_power_baremetal.py tests/integration/test_topology.py
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
 .PHONY: help demo run heal destroy purge test unit browser integration apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev

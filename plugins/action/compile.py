@@ -22,6 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, compiled
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import queries_of
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import unknown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records import write_json, write_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import find_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import overview, timeline
@@ -47,6 +48,9 @@ class ActionModule(ActionBase):
             path = find_scenario(options["scenario"])
             how = Importing(options["allow_unmapped"], options["experiment_nodes"])
             read = compiled(path, cluster, how)
+            switched = dict.fromkeys(node for fault in read.plan["faults"] for node in fault.get("power", {}))
+            if problems := unknown(switched, task_vars["hostvars"]):
+                raise InputError(problems)
         except InputError as error:
             return {**result, "failed": True, "msg": str(error), "testbed_exit": int(ExitStatus.BAD_INPUT)}
         if read.imported:

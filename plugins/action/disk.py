@@ -8,6 +8,6 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_action
 
 
 class ActionModule(ProviderAction):
-    """Slows or breaks disks of nodes from the machine that holds them."""
+    """Slows or breaks disks of nodes from this machine, by their provider."""
 
     kind = "disk"

@@ -9,7 +9,7 @@ module: fault_info
 short_description: What is broken on a node right now
 description:
   - Lists every fault that is active on the node, since when, until when, and which run wants it; also traces
-    that no run is known of. What the container provider does to the node is read on the controller; a node
+    that no run is known of. What its provider does to the node is read on the controller; a node
     that is off, or whose disk fails, is not asked itself.
   - Nothing is changed.
 extends_documentation_fragment: foundation.testbed.node_module

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The agent as one file: all node-side code and every system's client in a zip that Python runs as it is.
 
-The container provider's power program is packed likewise.
+The power program of the nodes' providers is packed likewise.
 """
 
 from __future__ import annotations

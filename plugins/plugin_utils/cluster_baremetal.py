@@ -98,6 +98,8 @@ class Power(_Strict):
     # Redfish: which of the controller's systems, where it has several; its certificate authority.
     system: str | None = None
     ca: str | None = None
+    # IPMI: for controllers that do not say themselves which they know.
+    cipher_suite: Annotated[int, Field(ge=1, le=17)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Power:
@@ -111,9 +113,14 @@ class Power(_Strict):
             raise ValueError(f"{min(foreign)}: given for the switch {self.switch}; allowed: {known}")
         return self
 
+    def variables(self) -> dict[str, Any]:
+        """Return the switch, and its name beside it: a plan needs no more, and no password for that."""
+        return {"testbed_power": self.model_dump(exclude_none=True), "testbed_power_switch": self.switch}
+
     def _known(self) -> tuple[str, ...]:
         controller = ("address", "password", "port", "user")
-        return {"sysrq": (), "ipmi": controller, "redfish": (*controller, "ca", "system")}[self.switch]
+        ipmi = ("address", "cipher_suite", *controller[1:])
+        return {"sysrq": (), "ipmi": ipmi, "redfish": (*controller, "ca", "system")}[self.switch]
 
 
 class ExistingHost(_Strict):
@@ -129,7 +136,7 @@ class ExistingHost(_Strict):
         return {
             **(self.ssh.variables() if self.ssh else {}),
             **({"testbed_host_key": self.host_key} if self.host_key else {}),
-            **({"testbed_power": self.power.model_dump(exclude_none=True)} if self.power else {}),
+            **(self.power.variables() if self.power else {}),
         }
 
 

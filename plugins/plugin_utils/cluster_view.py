@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import system_series
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_name
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
@@ -40,6 +41,7 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         series={system: system_series(description) for system, description in descriptions.items()},
         options={system: description.options for system, description in descriptions.items()},
         provider={name: str(hostvars[name]["testbed_provider"]) for name in nodes},
+        switches={name: switch_name(hostvars[name]) for name in nodes},
         groups=_groups(groups, nodes),
         topology={
             "kind": str(first.get("testbed_topology", "mesh")),
@@ -74,5 +76,6 @@ def loose_view(task_vars: Mapping[str, Any]) -> ClusterView:
         systems={name: list(hostvars[name].get("testbed_applications", [])) for name in nodes},
         workloads={},
         provider={name: str(hostvars[name].get("testbed_provider", "baremetal")) for name in nodes},
+        switches={name: switch_name(hostvars[name]) for name in nodes},
         max_down=(len(nodes) - 1) // 2,
     )

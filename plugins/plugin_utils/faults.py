@@ -280,8 +280,9 @@ def _lacks(node: NodeActs) -> Iterable[str]:
     )
     if lacks:
         return lacks
-    lacks += _lacks_begin(node) + _lacks_hold(node) + _lacks_end(node)
-    return lacks
+    error = node.first("error")
+    lacks += [f"it ended in an error: {error.get('message')}"] if error else []
+    return lacks + _lacks_begin(node) + _lacks_hold(node) + _lacks_end(node)
 
 
 def _lacks_begin(node: NodeActs) -> list[str]:
@@ -336,7 +337,8 @@ def _lacks_hold(node: NodeActs) -> list[str]:
     lacks = []
     absent = next((entry for entry in held if entry.get("present") is not True), None)
     if absent is not None:
-        lacks.append(f"it was not in place at {number(absent.get('t_s'), 0.0):.1f} s")
+        why = f" ({absent['reason']})" if absent.get("reason") else ""
+        lacks.append(f"it was not in place at {number(absent.get('t_s'), 0.0):.1f} s{why}")
     if gap := _gap(node, [number(entry.get("t_s"), 0.0) for entry in held]):
         lacks.append(f"there is no evidence from {gap[0]:.1f} s to {gap[1]:.1f} s")
     if node.blocked:
@@ -395,7 +397,8 @@ def _blocked_so_far(entry: Entry) -> float:
 
 def _gap(node: NodeActs, times_s: Sequence[float]) -> tuple[float, float] | None:
     """Return the first stretch of the planned window longer than GAP_S that holds none of these times."""
-    marks = [node.start_s, *times_s, node.end_s]
+    # a slow act, such as that of a management controller, can be seen only once it is done
+    marks = [max(node.start_s, node.felt_s("apply") or node.start_s), *times_s, node.end_s]
     return next(((a, b) for a, b in pairwise(marks) if b - a > GAP_S), None)
 
 

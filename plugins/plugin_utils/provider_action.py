@@ -14,11 +14,14 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab import powe
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
+from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said, unknown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
-# Seconds for the program to start before the fault begins, and for its first evidence.
+# Seconds for the program to start before the fault begins; for its first evidence, times the patience.
 AHEAD_S, EVIDENCE_S = 1.5, 45.0
 
 Answer = dict[str, Any]
@@ -41,13 +44,19 @@ def first_entries(path: Path) -> Answer:
 
 
 class ProviderAction(FaultAction):
-    """Begins or takes back one fault from the machine that holds the nodes; a kind only names itself."""
+    """Begins or takes back one fault from this machine, by the node's provider; a kind only names itself."""
 
     def begin(self, common: Answer, for_s: float, program: Answer, task_vars: Any) -> Answer:
         """Start a power program for this one fault; one of the same name that goes on is left alone."""
         lab, node, prefix = self._where(common, task_vars)
-        if node not in lab.node_names():
-            return {"failed": True, "msg": f"there is no node {node!r} of {lab.testbed_id!r} on this machine"}
+        problems = unknown([node], task_vars["hostvars"])
+        if problems:
+            return {"failed": True, "msg": problems[0], "testbed_exit": int(ExitStatus.BAD_INPUT)}
+        said = switch_said(task_vars["hostvars"][node])
+        try:
+            patience = switch_of(lab, node, said).patience
+        except LabError as error:
+            return {"failed": True, "msg": str(error)}
         records = lab.home / "power-records"
         run = active(lab, prefix)
         if run is not None:
@@ -65,19 +74,19 @@ class ProviderAction(FaultAction):
             "faults": [fault],
         }
         try:
-            power.start(lab, job, power_archive(), sys.executable)
+            power.start(lab, job, {node: said}, power_archive(), sys.executable)
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         ledger = records / run / f"power-{node}" / "ledger.jsonl"
-        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0))}
+        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0), patience)}
 
-    def _outcome(self, ledger: Path, for_s: float) -> Answer:
+    def _outcome(self, ledger: Path, for_s: float, patience: float) -> Answer:
         def told() -> Answer | None:
             entries = first_entries(ledger)
             refused = entries.get("check", {}).get("able") is False
             return entries if refused or {"error", "evidence"} & set(entries) else None
 
-        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S, 0.1) or {}
+        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S * patience, 0.1) or {}
         if "evidence" in entries:
             hidden = ("wall_ns", "mono_ns", "event")
             shown = {key: value for key, value in entries["evidence"].items() if key not in hidden}

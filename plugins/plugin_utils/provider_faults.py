@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the container provider does to nodes right now, as its journals on this machine say."""
+"""What providers do to their nodes right now, as its journals on this machine say."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 
 def lab_of(testbed_id: str, task_vars: Mapping[str, Any]) -> LabPaths:
-    """Return where the container provider keeps a testbed on this machine."""
+    """Return where a testbed keeps what it has on this machine."""
     return LabPaths(Path(str(task_vars.get("testbed_state_dir", STATE_DIR))), testbed_id)
 
 

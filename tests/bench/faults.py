@@ -22,7 +22,7 @@ import leases
 import said as rows
 import ways
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from power_lab import await_boot, paths_of
 from support import Lab
 
@@ -43,7 +43,7 @@ class Nodes:
 
     def __init__(self, lab: Lab):
         self.lab, self.cluster = lab, leases.cluster_of(lab)
-        self.limits = Switch(paths_of(lab, BROKEN[0]), BROKEN[0]).limits()
+        self.limits = ContainerSwitch(paths_of(lab, BROKEN[0]), BROKEN[0]).note()
         self.free: queue.Queue[str] = queue.Queue()
         for node in BROKEN:
             leases.prepare(lab, node)
@@ -64,7 +64,7 @@ class Nodes:
 
     def mend(self, node: str) -> None:
         """Have a node on anew, so that what went wrong on it is not the fault of what comes next."""
-        switch = Switch(paths_of(self.lab, node), node)
+        switch = ContainerSwitch(paths_of(self.lab, node), node)
         for _ in range(MENDS):
             with contextlib.suppress(AssertionError, LabError):
                 if switch.answers():

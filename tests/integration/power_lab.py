@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from support import STATE_DIR, Lab, wait_until
 
@@ -42,7 +42,8 @@ def begin_faults(
         "records": str(folder),
         "faults": faults,
     }
-    power.start(paths, job, power_archive(), sys.executable)
+    switches = {fault["node"]: {"provider": "container"} for fault in faults}
+    power.start(paths, job, switches, power_archive(), sys.executable)
     return job
 
 
@@ -66,7 +67,7 @@ def entries(folder: Path, node: str) -> list[dict[str, Any]]:
 
 def await_boot(lab: Lab, node: str) -> None:
     """Wait until a node answers, its recovery has ended and its services have started."""
-    wait_until(Switch(paths_of(lab, node), node).answers, 60, f"{node} answers ssh")
+    wait_until(ContainerSwitch(paths_of(lab, node), node).answers, 60, f"{node} answers ssh")
     recovered = "systemctl show -P ActiveState foundation-testbed-recover.service"
     wait_until(lambda: lab.on(node, recovered, check=False).strip() == "inactive", 30, "recovery after boot")
 

@@ -10,7 +10,7 @@ import statistics
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from conftest import NODES
 from support import wait_until
 from test_fault_power import UNIT, begin, entries, paths, programs, proof, wait_for
@@ -62,7 +62,7 @@ def test_a_slow_disk_is_slow_for_its_node_alone_whoever_dies(lab, paths, tmp_pat
     assert held and all(entry["present"] and entry["iops"] == 10 for entry in held)
     assert held[-1]["effective"] and gone(tmp_path, "n1", "slow")["probe_passed"]
     assert gone(tmp_path, "n1", "slow")["traces"] == []
-    assert Switch(paths, "n1").node.disk_limit().get() is None
+    assert ContainerSwitch(paths, "n1").node.disk_limit().get() is None
 
 
 def test_a_disk_that_fails_comes_back_with_what_had_reached_it(lab, paths, tmp_path):
@@ -85,14 +85,14 @@ def test_a_power_cut_loses_what_was_not_fsynced(lab, paths, tmp_path):
     assert power.await_end(paths, job["run"], 90)
     record = proof(tmp_path, "n3", "cut")
     assert record["synced_kept"] and record["unsynced_lost"]
-    wait_until(lambda: Switch(paths, "n3").answers(), 30, "n3 answers")
+    wait_until(lambda: ContainerSwitch(paths, "n3").answers(), 30, "n3 answers")
     assert lab.on("n3", "cat /srv/kept /srv/lost 2>/dev/null; rm -f /srv/kept /srv/lost").strip() == "kept"
     wait_until(lambda: "active" in lab.on("n3", f"systemctl is-active {UNIT}", check=False), 30, UNIT)
 
 
 def test_heal_mends_what_two_dead_programs_left(lab, paths, tmp_path):
     job = begin(paths, tmp_path, ("slow", "n1", "slow", 0, 300), more={"type": "disk", "iops": 50})
-    limit = Switch(paths, "n1").node.disk_limit()
+    limit = ContainerSwitch(paths, "n1").node.disk_limit()
     wait_until(lambda: limit.get() == 50, 10, "the disk of n1 is slow")
     for pid in reversed(programs(paths, job)):
         os.kill(pid, signal.SIGKILL)

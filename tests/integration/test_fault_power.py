@@ -13,7 +13,7 @@ import power_lab
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import cut_entries
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from fault_lab import differences, install_agent, put, stage, state_of
 from power_lab import begin_faults
 from support import wait_until
@@ -66,7 +66,7 @@ def proof(folder, node, fault):
 
 def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
     """One node off, one crashed, one rebooted, while the worker is killed and then the spare of its heir."""
-    before = {node: Switch(paths, node).limits() for node in ("n1", "n2", "n3")}
+    before = {node: ContainerSwitch(paths, node).limits() for node in ("n1", "n2", "n3")}
     job = begin(
         paths,
         tmp_path,
@@ -75,7 +75,7 @@ def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
         ("reboot", "n3", "reboot", 1, 8),
     )
     wait_for(job, 4)
-    assert not Switch(paths, "n1").running() and not Switch(paths, "n1").answers()
+    assert not ContainerSwitch(paths, "n1").running() and not ContainerSwitch(paths, "n1").answers()
     worker, spare = programs(paths, job)
     os.kill(worker, signal.SIGKILL)
     wait_until(
@@ -89,7 +89,7 @@ def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
     assert dark["asked"]["sent"] > 4 and dark["asked"]["answered"] == 0 and dark["killed"] > 3
     assert proof(tmp_path, "n2", "crash")["killed"] > 3
     assert proof(tmp_path, "n3", "reboot")["answered_s"] is not None
-    assert {node: Switch(paths, node).limits() for node in before} == before
+    assert {node: ContainerSwitch(paths, node).limits() for node in before} == before
     wait_until(lambda: programs(paths, job) == [], 5, "no process of the program is left")
     for node in before:
         wait_until(lambda n=node: "active" in lab.on(n, f"systemctl is-active {UNIT}", check=False), 20, UNIT)
@@ -97,12 +97,12 @@ def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
 
 def test_heal_switches_on_what_two_dead_programs_left(lab, paths, tmp_path):
     job = begin(paths, tmp_path, ("dark", "n2", "off", 0, 300))
-    wait_until(lambda: not Switch(paths, "n2").running(), 10, "n2 is off")
+    wait_until(lambda: not ContainerSwitch(paths, "n2").running(), 10, "n2 is off")
     for pid in reversed(programs(paths, job)):
         os.kill(pid, signal.SIGKILL)
     outcome = lab.playbook("heal")
     assert outcome.status == 0, outcome.output[-2000:]
-    assert Switch(paths, "n2").answers() and cut_entries(paths) == []
+    assert ContainerSwitch(paths, "n2").answers() and cut_entries(paths) == []
 
 
 @pytest.mark.parametrize("action", ["crash", "reboot"])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab as ProviderLab
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import answers_ssh
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from fault_lab import Staged
 from power_lab import StagedProvider, await_boot, paths_of
 from support import Lab
@@ -61,8 +61,8 @@ def power_cut(staged: Either) -> None:
 def power_cycle(lab: Lab, name: str) -> None:
     """Cut a node's power and boot it again, with its limits; returns once its recovery has ended."""
     paths = paths_of(lab, name)
-    switch = Switch(paths, name)
-    limits = switch.limits()
+    switch = ContainerSwitch(paths, name)
+    limits = switch.note()
     with ProviderLab(paths).locked():
         switch.cut()
         switch.on(limits)

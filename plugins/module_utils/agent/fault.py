@@ -26,8 +26,8 @@ class ClusterView:
 
     `management` are addresses from which the controller reaches the nodes: no fault may cut them.
     `units`, `states`, `data_paths`, `series` and `options` are those of each system's own description;
-    `provider` is by node; `groups` are the inventory's, with their nodes; `topology` is kind, hub
-    and links, no links for a full mesh without latency.
+    `provider` and `switches`, the names of power switches, are by node; `groups` are the inventory's, with
+    their nodes; `topology` is kind, hub and links, no links for a full mesh without latency.
     """
 
     testbed_id: str
@@ -41,10 +41,15 @@ class ClusterView:
     series: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     provider: Mapping[str, str] = field(default_factory=dict)
+    switches: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     topology: Mapping[str, Any] = field(default_factory=dict)
     management: Sequence[str] = ()
     max_down: int = 0
+
+    def switch_of(self, node: str) -> str:
+        """Return the name of a node's power switch: where nothing else is said, its provider is it."""
+        return self.switches.get(node, self.provider.get(node, ""))
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,17 @@ class Targets:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the generated catalogue: `refused` maps a provider to the true reason why it cannot."""
+    """One line of the generated catalogue.
+
+    `refused` maps a provider to the true reason why it cannot, `needs` to what a node has to have there.
+    """
 
     fault: str
     example: str
     mechanism: str
     evidence: str
     refused: Mapping[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

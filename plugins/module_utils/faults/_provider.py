@@ -13,13 +13,18 @@ NO_DISK = "this node has no disk of its own (resource limit disk)"
 NO_LIMIT = "this machine's control groups have no limit for one disk (blkio of v1, io of v2)"
 
 
-def programs(params: dict[str, Any], targets: Targets, cannot: str) -> dict[str, dict[str, Any]]:
-    """Return the same part for every chosen node, all of the container provider; raises ValueError."""
+def named(targets: Targets) -> list[str]:
+    """Return the chosen nodes, unless a state of the system would choose them; raises ValueError."""
     if targets.conditional:
         raise ValueError("nodes: given a state of the system; allowed: names, random, as no node asks itself")
+    return list(targets.chosen)
+
+
+def programs(params: dict[str, Any], targets: Targets, cannot: str) -> dict[str, dict[str, Any]]:
+    """Return the same part for every chosen node, all of the container provider; raises ValueError."""
     others = [
         f"{name} of the provider {targets.cluster.provider.get(name, 'baremetal')}"
-        for name in targets.chosen
+        for name in named(targets)
         if targets.cluster.provider.get(name, "baremetal") != "container"
     ]
     if others:

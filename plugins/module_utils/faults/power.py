@@ -2,11 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Power: a whole node goes down, and comes back. No node does this to itself: its provider does.
 
-What the container provider does is `module_utils/lab/power.py`, on the machine that holds the containers.
+What the providers do is `module_utils/lab/power_fault.py`, on the controller's machine; what each can do
+is `_switches.py`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,14 +19,19 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     flag,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._provider import (
+    named,
     own_disk_lacks,
-    programs,
+)
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._switches import (
+    OWN_KERNEL,
+    refusal,
 )
 
 ACTIONS = ("crash", "reboot", "off", "panic")
-NO_SWITCH = "the testbed has no power switch for nodes of this provider yet"
-OWN_KERNEL = "this provider's nodes share the host's kernel: a panic would end the host with all nodes"
-_ELSEWHERE = {"vm": NO_SWITCH, "baremetal": NO_SWITCH}
+TRIGGER = "/proc/sysrq-trigger"
+NO_TRIGGER = f"this node lets nobody write to {TRIGGER}"
+OWN_DISK = "the resource limit disk"
+ANY, CONTROLLER = "power: redfish, ipmi or sysrq", "power: redfish or ipmi"
 
 
 def action(value: object) -> str:
@@ -35,7 +42,7 @@ def action(value: object) -> str:
 class Power(Fault):
     """A node whose power is cut by its provider.
 
-    Program: `action`, `lose_unsynced`.
+    Program: `action`, `lose_unsynced`, and `switch`, which does it.
     """
 
     on_node: ClassVar[bool] = False
@@ -49,44 +56,45 @@ class Power(Fault):
         Row(
             "node: crash",
             "action: crash, nodes: [n1]",
-            "the link is removed and every process killed at once, from outside; power on at once",
-            "processes killed; another boot id; seconds until ssh answers",
-            _ELSEWHERE,
+            "power cut from outside, and on at once; a container loses its link and every process",
+            "another boot id; processes killed; seconds until ssh answers",
+            needs={"baremetal": ANY},
         ),
         Row(
             "node: reboot",
             "action: reboot, nodes: [n1]",
             "the node's own systemd is told to reboot",
             "another boot id; seconds until ssh answers",
-            _ELSEWHERE,
+            needs={"baremetal": ANY},
         ),
         Row(
             "node: off",
             "action: off, for: 20s, nodes: [n1]",
             "as a crash; power on at the end",
-            "no process of the node; no answer; another boot id after; seconds until ssh answers",
-            _ELSEWHERE,
+            "no power as its provider says (no process); no answer; another boot id after",
+            needs={"baremetal": CONTROLLER},
         ),
         Row(
             "node: a power cut that loses un-fsynced writes",
             "action: crash, lose_unsynced: true, nodes: [n1]",
-            "as a crash, and ext4's shutdown of the node's own disk before it is mounted anew",
+            "as a crash; a container's own disk is shut down (ext4) before it is mounted anew",
             "a file of ours that was fsynced right before is there, one that was not is lost",
-            _ELSEWHERE,
+            needs={"container": OWN_DISK, "baremetal": ANY},
         ),
         Row(
             "node: kernel panic",
             "action: panic, nodes: [n1]",
-            "sysrq",
-            "another boot id",
-            {"container": OWN_KERNEL, **_ELSEWHERE},
+            "the node's own kernel is told to panic (sysrq), and to boot a second later",
+            "another boot id; seconds until ssh answers",
+            {"container": OWN_KERNEL},
+            {"baremetal": ANY},
         ),
         Row(
             "node: random by seed, at an interval",
             "action: off, nodes: {random: 1}, for: 12s, every: 10s, count: 3, max_down: 2",
             "as each of them",
             "as each of them",
-            _ELSEWHERE,
+            needs={"baremetal": CONTROLLER},
         ),
     )
 
@@ -104,19 +112,20 @@ class Power(Fault):
     @staticmethod
     def plan(params: dict[str, Any], targets: Targets) -> dict[str, dict[str, Any]]:
         """Every chosen node's part, for its provider; raises ValueError where that cannot."""
-        able = ("crash", "off", "reboot")
-        found = programs(params, targets, NO_SWITCH)
-        if params["action"] not in able:
-            raise ValueError(
-                f"action: given {params['action']!r} for {', '.join(found)}; allowed: {', '.join(able)}; "
-                f"{OWN_KERNEL}"
-            )
-        return found
+        found = named(targets)
+        switches = {name: targets.cluster.switch_of(name) for name in found}
+        problem = refusal(params["action"], switches)
+        if problem:
+            raise ValueError(problem)
+        return {name: {**params, "switch": switches[name]} for name in found}
 
     @staticmethod
     def capable(program: dict[str, Any]) -> list[str]:
-        """Ask what the node was told by its provider."""
-        return own_disk_lacks(limit=False) if program["lose_unsynced"] else []
+        """Ask of the node what it has to bring for its own switch."""
+        switch = program.get("switch", "container")
+        lacking = own_disk_lacks(limit=False) if program["lose_unsynced"] and switch == "container" else []
+        by_its_kernel = program["action"] == "panic" or (switch == "sysrq" and program["action"] == "crash")
+        return [*lacking, *([NO_TRIGGER] if by_its_kernel and not os.access(TRIGGER, os.W_OK) else [])]
 
 
 FAULT = Power

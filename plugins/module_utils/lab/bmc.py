@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import ssl
@@ -36,7 +37,7 @@ class Redfish:
             "Accept": "application/json",
             "OData-Version": "4.0",
         }
-        self.tls = ssl.create_default_context(cafile=said.get("ca"))
+        self.ca = said.get("ca")
         self._path: Optional[str] = None
 
     def running(self) -> bool:
@@ -67,17 +68,40 @@ class Redfish:
         return self._ask(self._path)
 
     def _ask(self, path: str, body: Optional[Record] = None) -> Record:
+        if not path.startswith("/"):
+            raise LabError(f"{self.base} names {path!r}, which is no path of its own")
         data = None if body is None else json.dumps(body).encode()
         headers = {**self.headers, **({"Content-Type": "application/json"} if data else {})}
         request = urllib.request.Request(self.base + path, data=data, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_S, context=self.tls) as answer:
+            with self._opener().open(request, timeout=ANSWER_S) as answer:
                 text = answer.read()
             return dict(json.loads(text)) if text.strip() else {}
         except urllib.error.HTTPError as error:
             raise LabError(f"{self.base}{path}: {error.code} {error.reason}") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise LabError(f"{self.base}{path}: {error}") from None
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        """Return what asks this service alone: by no proxy, and led to no other host by a redirection."""
+        try:
+            tls = ssl.create_default_context(cafile=self.ca)
+        except OSError as error:
+            raise LabError(f"power.ca: given {self.ca}, which cannot be read: {error}") from None
+        handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        return urllib.request.build_opener(*handlers, _SameService(self.base))
+
+
+class _SameService(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection to elsewhere: the password would go along."""
+
+    def __init__(self, base: str):
+        self.base = base
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith(f"{self.base}/"):
+            return None
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def chosen_system(members: list[str], wanted: Optional[str], base: str) -> str:
@@ -97,7 +121,8 @@ class Ipmi:
 
     def __init__(self, said: Record):
         end = ["-H", str(said["address"]), "-p", str(said.get("port") or 623), "-U", str(said["user"])]
-        self.command = ["ipmitool", "-I", "lanplus", *end, "-E", "chassis", "power"]
+        suite = ["-C", str(int(said["cipher_suite"]))] if said.get("cipher_suite") else []
+        self.command = ["ipmitool", "-I", "lanplus", *end, *suite, "-E", "chassis", "power"]
         self.environment = {**os.environ, "IPMI_PASSWORD": str(said["password"])}
 
     def running(self) -> bool:

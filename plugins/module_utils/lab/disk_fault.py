@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any, Callable, ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import disk
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Limits
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
     ProviderFault,
-    Record,
     cut_entries,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Record
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 
 # The kernel gives what a tenth of a second may do at once; only what is beyond it has to wait.
 SLICE_S = 0.1
@@ -77,7 +75,7 @@ class Train(threading.Thread):
         return self.ended_s is not None and time.monotonic() - self.began_s >= TRAIN_EVERY_S
 
 
-class DiskFault(ProviderFault):
+class DiskFault(ProviderFault[ContainerSwitch]):
     """A slow disk, or one that fails."""
 
     kind: ClassVar[str] = "disk"
@@ -91,9 +89,13 @@ class DiskFault(ProviderFault):
     def _slow(self) -> bool:
         return bool(self.fault["action"] == "slow")
 
-    def _prepare(self, switch: Switch) -> Record:
+    def _prepare(self, switch: ContainerSwitch) -> Record:
+        if switch.provider != ContainerSwitch.provider:
+            raise LabError(
+                f"nobody has a hand on the disk of {switch.name}, of the provider {switch.provider}"
+            )
         if not switch.node.has_disk():
-            raise LabError(f"{switch.node.name} has no disk of its own (resource limit disk)")
+            raise LabError(f"{switch.name} has no disk of its own (resource limit disk)")
         if not self._slow:
             return {"boot_id": switch.boot_id()}
         iops = int(self.fault["iops"])
@@ -105,7 +107,7 @@ class DiskFault(ProviderFault):
             rate = round(train_length(iops) / before_s)
             raise LabError(
                 f"iops: given {iops}; allowed: less than half of the {rate} synced writes a second that the "
-                f"disk of {switch.node.name} does now"
+                f"disk of {switch.name} does now"
             )
         return {"iops": iops, "before_ms": round(before_s * 1e3, 3)}
 
@@ -114,23 +116,23 @@ class DiskFault(ProviderFault):
         found = cut_entries(self.paths)
         return [e for path, e in found if e["node"] == self.fault["node"] and path != self.entry_path]
 
-    def _apply(self, switch: Switch, entry: Record) -> Record:
+    def _apply(self, switch: ContainerSwitch, entry: Record) -> Record:
         began_ns = time.time_ns()
-        with Lab(self.paths).locked():
+        with switch.exclusively():
             if self._slow:
                 _limit_of(switch).set(min(entry["iops"], slowest(self._others()) or entry["iops"]))
             else:
                 disk.shut_down(switch.node.paths)
         return self._applied(entry, began_ns)
 
-    def _keep(self, switch: Switch, entry: Record) -> None:
+    def _keep(self, switch: ContainerSwitch, entry: Record) -> None:
         """Limit the disk of a node again that has been cut meanwhile: the limit ended with its group."""
         if self._slow and _limit_now(switch) is not None and _held(switch) is None:
-            with Lab(self.paths).locked(), contextlib.suppress(LabError):  # it may be cut right now
+            with switch.exclusively(), contextlib.suppress(LabError):  # it may be cut right now
                 if self._wanted():
                     _set(switch, min(entry["iops"], slowest(self._others()) or entry["iops"]))
 
-    def _look(self, switch: Switch, entry: Record) -> None:
+    def _look(self, switch: ContainerSwitch, entry: Record) -> None:
         if not self._slow:
             self.asked["sent"] += 1
             self.asked["errors"] += disk.fails(switch.node.paths)
@@ -138,7 +140,7 @@ class DiskFault(ProviderFault):
             with contextlib.suppress(LabError, OSError):  # the node may be off
                 self.trains.append(Train(self._writer(switch, entry["iops"])))
 
-    def _evidence(self, switch: Switch, entry: Record) -> Record:
+    def _evidence(self, switch: ContainerSwitch, entry: Record) -> Record:
         if not self._slow:
             fails = disk.fails(switch.node.paths)
             return {
@@ -158,7 +160,7 @@ class DiskFault(ProviderFault):
             "before_ms": entry["before_ms"],
         }
 
-    def _end(self, switch: Switch, entry: Record) -> None:
+    def _end(self, switch: ContainerSwitch, entry: Record) -> None:
         last = self._last(switch, entry)
         began_ns = time.time_ns()
         self._take_back(switch, entry)
@@ -169,7 +171,7 @@ class DiskFault(ProviderFault):
         self.write("record", **last)
         self.entry_path.unlink(missing_ok=True)
 
-    def _slow_end(self, switch: Switch, entry: Record) -> tuple[bool, list[str]]:
+    def _slow_end(self, switch: ContainerSwitch, entry: Record) -> tuple[bool, list[str]]:
         """Return whether the disk is fast again, as far as other faults let it, and what is left."""
         others = slowest(self._others())
         held = _held(switch)
@@ -179,7 +181,7 @@ class DiskFault(ProviderFault):
         self._train_file(switch).unlink(missing_ok=True)
         return fast, [] if held == others else [f"the disk is limited to {held} operations a second"]
 
-    def _fast_again(self, switch: Switch, iops: int) -> Callable[[], bool]:
+    def _fast_again(self, switch: ContainerSwitch, iops: int) -> Callable[[], bool]:
         """Return what tells whether a train is too fast for the limit; one may meet somebody else's sync."""
 
         def fast() -> bool:
@@ -189,7 +191,7 @@ class DiskFault(ProviderFault):
 
         return fast
 
-    def _failed_end(self, switch: Switch, entry: Record, last: Record) -> tuple[bool, list[str]]:
+    def _failed_end(self, switch: ContainerSwitch, entry: Record, last: Record) -> tuple[bool, list[str]]:
         """Return whether the node is back from another boot, and what is left; the last one ends it."""
         if self._held_beside("fail"):
             return True, []
@@ -198,8 +200,8 @@ class DiskFault(ProviderFault):
         left = ["the disk still fails"] if disk.fails(switch.node.paths) else []
         return back and last["boot_id_after"] != entry["boot_id"], left
 
-    def _take_back(self, switch: Switch, entry: Record) -> None:
-        with Lab(self.paths).locked():
+    def _take_back(self, switch: ContainerSwitch, entry: Record) -> None:
+        with switch.exclusively():
             if self._slow:
                 _set(switch, slowest(self._others()))
                 return
@@ -209,14 +211,14 @@ class DiskFault(ProviderFault):
                 switch.cut()  # the disk is mounted anew when the node is switched on
         self._switch_on(switch, entry)
 
-    def _train_file(self, switch: Switch) -> Path:
+    def _train_file(self, switch: ContainerSwitch) -> Path:
         return _train_file(switch, self.fault)
 
-    def _train(self, switch: Switch, iops: int) -> float:
+    def _train(self, switch: ContainerSwitch, iops: int) -> float:
         """Write a train of blocks to the disk; returns the seconds it took."""
         return self._writer(switch, iops)()
 
-    def _writer(self, switch: Switch, iops: int) -> Callable[[], float]:
+    def _writer(self, switch: ContainerSwitch, iops: int) -> Callable[[], float]:
         """Return what writes a train as the node's own processes do, and returns the seconds it took.
 
         Where to write from is asked before: that takes longer than many a train.
@@ -239,14 +241,14 @@ class DiskFault(ProviderFault):
         return write
 
     @staticmethod
-    def ails(switch: Switch, entry: Record) -> bool:
+    def ails(switch: ContainerSwitch, entry: Record) -> bool:
         """Whether the node's disk is still slow or fails."""
         if entry["action"] == "slow":
             return _held(switch) is not None
         return disk.fails(switch.node.paths) or not switch.running()
 
     @staticmethod
-    def heal(switch: Switch, entry: Record, others: list[Record]) -> None:
+    def heal(switch: ContainerSwitch, entry: Record, others: list[Record]) -> None:
         """Have the disk as it was, or as others want it, whatever the plan was; the lab is locked."""
         if entry["action"] == "slow":
             _set(switch, slowest(others))
@@ -255,31 +257,31 @@ class DiskFault(ProviderFault):
             return
         if disk.fails(switch.node.paths):
             switch.cut()
-        switch.on(Limits(**entry["limits"]))
+        switch.on(entry["note"])
 
 
-def _train_file(switch: Switch, fault: Record) -> Path:
+def _train_file(switch: ContainerSwitch, fault: Record) -> Path:
     """Return what the trains of a fault are written to, out of its journal or its program."""
     return Path(switch.node.paths.disk / f"train-{fault['id']}")
 
 
-def _limit_of(switch: Switch) -> DiskLimit:
+def _limit_of(switch: ContainerSwitch) -> DiskLimit:
     limit = switch.node.disk_limit()
     if limit is None:
         if not switch.running():
-            raise LabError(f"{switch.node.name} is off: with cgroup v2 a limit is its processes'")
+            raise LabError(f"{switch.name} is off: with cgroup v2 a limit is its processes'")
         raise LabError("this machine's control groups have no limit for one disk (blkio of v1, io of v2)")
     return limit
 
 
-def _limit_now(switch: Switch) -> Optional[DiskLimit]:
+def _limit_now(switch: ContainerSwitch) -> Optional[DiskLimit]:
     """Return where the disk can be limited, None while its node is off: with v2 its group is gone."""
     with contextlib.suppress(LabError, OSError):
         return switch.node.disk_limit()
     return None
 
 
-def _held(switch: Switch) -> Optional[int]:
+def _held(switch: ContainerSwitch) -> Optional[int]:
     """Return the limit that holds right now, None for none."""
     limit = _limit_now(switch)
     with contextlib.suppress(OSError):
@@ -287,14 +289,14 @@ def _held(switch: Switch) -> Optional[int]:
     return None
 
 
-def _set(switch: Switch, iops: Optional[int]) -> None:
+def _set(switch: ContainerSwitch, iops: Optional[int]) -> None:
     """Limit the disk, or no more; does nothing while there is nothing to limit."""
     limit = _limit_now(switch)
     if limit is not None:
         limit.set(iops)
 
 
-def _joined(switch: Switch) -> Optional[Callable[[], None]]:
+def _joined(switch: ContainerSwitch) -> Optional[Callable[[], None]]:
     """Return what moves a process to where a limit of cgroup v2 holds it, None where none is needed."""
     limit = _limit_now(switch)
     group = switch.innermost_group() if limit is not None and limit.version == 2 else None

@@ -304,10 +304,12 @@ class Node:
             return ""
 
 
-def answers_ssh(address: str, timeout_s: float = 1.0, greeting_timeout_s: float = 5.0) -> bool:
+def answers_ssh(
+    address: str, timeout_s: float = 1.0, greeting_timeout_s: float = 5.0, port: int = 22
+) -> bool:
     """Tell whether an ssh server greets at the address; a slow machine connects long before it greets."""
     try:
-        with socket.create_connection((address, 22), timeout=timeout_s) as connection:
+        with socket.create_connection((address, port), timeout=timeout_s) as connection:
             connection.settimeout(greeting_timeout_s)
             return connection.recv(8).startswith(b"SSH-2.0")
     except OSError:

@@ -13,27 +13,27 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Optional
+from typing import Any, ClassVar, Generic, Optional, TypeVar, cast
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Limits
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Record, Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import staged_switch
 
-# Seconds before the start at which a node is looked at, and between two looks while the fault holds.
-CHECK_AHEAD_S, LOOK_EVERY_S, LOOKS_PER_ENTRY = 1.0, 0.25, 4
-# Seconds that a node has to answer ssh after its power is on again.
+# Seconds by which a program may come too late, and between two entries of evidence.
+LATE_S, ENTRY_EVERY_S = 1.0, 1.0
+# Seconds that a node has to answer ssh after its power is on again; times its switch's patience.
 BOOT_S = 60.0
+# Seconds for which a switch that does not answer is asked again to switch a node on; times its patience.
+INSIST_S = 6.0
 # Seconds between two looks at whether the job still stands.
 WATCH_EVERY_S = 0.1
 
-Record = dict[str, Any]
+AnySwitch = TypeVar("AnySwitch", bound=Switch)
 
 
 def power_dir(lab: LabPaths) -> Path:
@@ -76,7 +76,7 @@ def living_runs(lab: LabPaths) -> list[str]:
     return sorted(path.parent.name for path in power_dir(lab).glob("*/job.json") if works(path.parent))
 
 
-class ProviderFault:
+class ProviderFault(Generic[AnySwitch]):
     """One fault on one node, as the agent's are: check, apply, prove, revert, prove it is gone, record.
 
     A kind says what it does in `_prepare`, `_apply`, `_look`, `_evidence`, `_end` and `take_back`.
@@ -102,41 +102,52 @@ class ProviderFault:
         try:
             self._live()
         except Exception as error:
-            self.write("error", message=f"{type(error).__name__}: {error}")
+            said = str(error) if isinstance(error, LabError) else f"{type(error).__name__}: {error}"
+            self.write("error", message=said)
+            # where even that fails, the journal stays for whoever comes next
             with contextlib.suppress(Exception):
-                self._take_back(Switch(self.paths, self.fault["node"]), self._entry() or {})
-                self.entry_path.unlink(missing_ok=True)
+                if (entry := self._entry()) is not None:
+                    self._take_back(self._switch(), entry)
+                    self.entry_path.unlink(missing_ok=True)
 
-    def _prepare(self, switch: Switch) -> Record:
+    def _switch(self) -> AnySwitch:
+        """Return the node's switch as the program's folder says it; raises LabError."""
+        return cast(AnySwitch, staged_switch(self.paths, self.folder, self.fault["node"]))
+
+    def _prepare(self, switch: AnySwitch) -> Record:
         """Return what the journal needs of this kind; raises LabError where it cannot be done."""
         return {}
 
-    def _apply(self, switch: Switch, entry: Record) -> Record:
+    def _apply(self, switch: AnySwitch, entry: Record) -> Record:
         """Do it, journal it, write it down; returns the journal's entry."""
         raise NotImplementedError
 
-    def _look(self, switch: Switch, entry: Record) -> None:
+    def _look(self, switch: AnySwitch, entry: Record) -> None:
         """Look once while it is to hold."""
 
-    def _evidence(self, switch: Switch, entry: Record) -> Record:
+    def _evidence(self, switch: AnySwitch, entry: Record) -> Record:
         """Return `present`, `effective`, and figures."""
         raise NotImplementedError
 
-    def _end(self, switch: Switch, entry: Record) -> None:
+    def _end(self, switch: AnySwitch, entry: Record) -> None:
         """Take it back, and prove that it is gone."""
         raise NotImplementedError
 
-    def _take_back(self, switch: Switch, entry: Record) -> None:
+    def _take_back(self, switch: AnySwitch, entry: Record) -> None:
         """Take it back after something went wrong."""
         raise NotImplementedError
 
     @staticmethod
-    def ails(switch: Switch, entry: Record) -> bool:
+    def ails(switch: AnySwitch, entry: Record) -> bool:
         """Whether the node is still as the fault has made it."""
         raise NotImplementedError
 
     @staticmethod
-    def heal(switch: Switch, entry: Record, others: list[Record]) -> None:
+    def tidy(switch: AnySwitch, path: Path, entry: Record) -> None:
+        """Remove what is left on a node that `heal` has brought back; `path` is the journal's."""
+
+    @staticmethod
+    def heal(switch: AnySwitch, entry: Record, others: list[Record]) -> None:
         """Take it back, whatever its plan was; the lab is locked. `others` go on on the node."""
         raise NotImplementedError
 
@@ -148,7 +159,7 @@ class ProviderFault:
             entry = self._check()
             if entry is None or not self._until(self.fault["start_s"]):
                 return
-        switch = Switch(self.paths, self.fault["node"])
+        switch = self._switch()
         if not entry["applied"]:
             entry = self._apply(switch, entry)
         if "last" not in entry and not self._hold(switch, entry):
@@ -174,17 +185,17 @@ class ProviderFault:
 
     def _check(self) -> Optional[Record]:
         """Look at the node before the start, and write into the journal what the end needs."""
-        if not self._until(self.fault["start_s"] - CHECK_AHEAD_S):
-            return None
         reasons = []
-        late_s = self.clock.now_s() - self.fault["start_s"]
-        if late_s > CHECK_AHEAD_S:
-            reasons.append(f"its power program came {late_s:.1f} s too late")
         entry: Record = {key: self.fault[key] for key in ("id", "node", "action")}
         entry.update(type=self.kind, applied=False)
         try:
-            switch = Switch(self.paths, self.fault["node"])
-            entry.update(limits=asdict(self._limits(switch)), **self._prepare(switch))
+            switch = self._switch()
+            if not self._until(self.fault["start_s"] - switch.check_ahead_s):
+                return None
+            late_s = self.clock.now_s() - self.fault["start_s"]
+            if late_s > LATE_S:
+                reasons.append(f"its power program came {late_s:.1f} s too late")
+            entry.update(note=self._note(switch), **self._prepare(switch))
         except LabError as error:
             reasons.append(str(error))
         self.write("check", able=not reasons, reasons=reasons, feels=False, lapses=False)
@@ -193,13 +204,13 @@ class ProviderFault:
         write_json(self.entry_path, entry, durable=True)
         return entry
 
-    def _limits(self, switch: Switch) -> Limits:
-        """Limits of a node that runs, or those that another fault noted before it cut the node."""
+    def _note(self, switch: AnySwitch) -> Record:
+        """Note how a node that runs has to be switched on, or what another fault noted before it cut it."""
         if not switch.running():
             for _path, entry in cut_entries(self.paths):
                 if entry["node"] == self.fault["node"]:
-                    return Limits(**entry["limits"])
-        return switch.limits()
+                    return dict(entry["note"])
+        return switch.note()
 
     def _applied(self, entry: Record, began_ns: int, **fields: Any) -> Record:
         """Journal and write down that it took effect within the time since `began_ns`."""
@@ -209,29 +220,44 @@ class ProviderFault:
         self.write("apply", felt_ns=ended_ns, resolution_ms=round((ended_ns - began_ns) / 1e6, 3))
         return entry
 
-    def _keep(self, switch: Switch, entry: Record) -> None:
+    def _keep(self, switch: AnySwitch, entry: Record) -> None:
         """Do what has to be done again and again while it holds."""
 
-    def _hold(self, switch: Switch, entry: Record) -> bool:
+    def _hold(self, switch: AnySwitch, entry: Record) -> bool:
         """Look and say what is seen until the end. False: the job is gone."""
-        count = 0
+        count, every_s = 0, switch.look_every_s
+        looks_per_entry = max(1, round(ENTRY_EVERY_S / every_s))
         at_s = self.clock.now_s()
+        unseen: Optional[str] = None
         while True:
-            self._keep(switch, entry)
-            at_s = max(at_s + LOOK_EVERY_S, self.clock.now_s())
+            try:
+                self._keep(switch, entry)
+            except LabError as error:  # asked again at the next look
+                unseen = str(error)
+            at_s = max(at_s + every_s, self.clock.now_s())
             if at_s > self.fault["end_s"] - 0.1:
                 return self._until(self.fault["end_s"])
             if not self._until(at_s):
                 return False
-            self._look(switch, entry)
+            with contextlib.suppress(LabError):  # the evidence will say so
+                self._look(switch, entry)
             count += 1
-            if count % LOOKS_PER_ENTRY == 0 or at_s + LOOK_EVERY_S > self.fault["end_s"] - 0.1:
-                self.write("evidence", **self._evidence(switch, entry))
+            if count % looks_per_entry == 0 or at_s + every_s > self.fault["end_s"] - 0.1:
+                self.write("evidence", **self._seen(switch, entry, unseen))
+                unseen = None
 
-    def _last(self, switch: Switch, entry: Record) -> Record:
+    def _seen(self, switch: AnySwitch, entry: Record, unseen: Optional[str] = None) -> Record:
+        """Return the evidence; while the switch does not answer there is none, and the reason is told."""
+        try:
+            found = self._evidence(switch, entry)
+        except LabError as error:
+            return {"present": False, "effective": False, "reason": str(error)}
+        return {**found, **({"reason": unseen} if unseen and not found["present"] else {})}
+
+    def _last(self, switch: AnySwitch, entry: Record) -> Record:
         """Write down what was seen last; from now on it keeps nothing off."""
         if "last" not in entry:
-            entry["last"] = self._evidence(switch, entry)
+            entry["last"] = self._seen(switch, entry)
             self.write("evidence", **entry["last"])
             write_json(self.entry_path, entry)
         return dict(entry["last"])
@@ -251,20 +277,32 @@ class ProviderFault:
             if path != self.entry_path and (path.parent == self.folder or works(path.parent))
         )
 
-    def _switch_on(self, switch: Switch, entry: Record) -> None:
+    def _switch_on(self, switch: AnySwitch, entry: Record) -> None:
         """Switch the node on, unless it is, another fault keeps it off, or the lab is being removed."""
         if switch.running() or self._kept_off():
             return
-        with Lab(self.paths).locked():
+        with switch.exclusively():
             if self._wanted():
-                switch.on(Limits(**entry["limits"]))
+                switch.on(entry["note"])
 
-    def _await(self, switch: Switch, entry: Record) -> bool:
+    def _insist(self, switch: AnySwitch, entry: Record) -> None:
+        """Switch the node on; a switch that does not answer is asked again for a while. Raises LabError."""
+        deadline_s = time.monotonic() + INSIST_S * switch.patience
+        while True:
+            try:
+                return self._switch_on(switch, entry)
+            except LabError:
+                if time.monotonic() > deadline_s or not self._wanted():
+                    raise
+            time.sleep(switch.look_every_s)
+
+    def _await(self, switch: AnySwitch, entry: Record) -> bool:
         """Wait until the node answers, or another fault has cut it; tells whether all is well."""
-        deadline_s = time.monotonic() + BOOT_S
+        deadline_s = time.monotonic() + BOOT_S * switch.patience
         while time.monotonic() < deadline_s and self._wanted():
             if switch.answers() or self._kept_off():
                 return True
-            self._switch_on(switch, entry)
-            time.sleep(WATCH_EVERY_S)
+            with contextlib.suppress(LabError):  # asked again
+                self._switch_on(switch, entry)
+            time.sleep(max(WATCH_EVERY_S, switch.look_every_s / 4))
         return False

@@ -1,162 +1,90 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A node's power switch: cut, on, reboot; and what is seen of the node from outside."""
+"""What every provider's power switch of a node can do; `switches.py` knows which there are."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import signal
-from pathlib import Path
-from typing import Any, Optional
+from collections.abc import Iterator
+from typing import Any, ClassVar, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
-    Hierarchy,
-    Limits,
-    parse_hierarchies,
-)
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, run
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import Node, answers_ssh
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness import Witness
 
-# What systemd as PID 1 takes for `systemctl reboot` (systemd(1), signals).
-REBOOT = signal.SIGRTMIN + 5
-# Where a kernel tells of the boot, below a root.
-BOOT_ID = "proc/sys/kernel/random/boot_id"
-# Seconds to wait for an ssh server while asking whether the node answers.
-CONNECT_S, GREETING_S = 0.2, 2.0
-_SPAN = re.compile(r"([0-9.]+)(us|ms|s|min|h)\b")
-_SPAN_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
+Record = dict[str, Any]
+
+
+class NoSuchNode(LabError):
+    """The provider has no such node (any more)."""
 
 
 class Switch:
-    """Power of one node of the container provider. Raises LabError where something cannot be done."""
+    """Power of one node. Whatever cannot be done, or not be asked, raises LabError.
 
-    def __init__(self, lab: LabPaths, name: str):
-        self.node = Node(lab, name)
-        made_from = self.node.made_from()
-        if made_from is None:
-            raise LabError(f"there is no node {name!r} in the lab {lab.testbed_id!r}")
-        self.address, self.images = str(made_from["address"]), list(made_from["images"])
+    `said` is what the inventory knows of the switch; it may hold a password, and is written nowhere else.
+    """
+
+    provider: ClassVar[str]
+    # Every wait for the node is so many times longer than for a container.
+    patience: float = 1.0
+    # Seconds before a fault at which the node is looked at, and between two looks while it holds.
+    check_ahead_s: float = 1.0
+    look_every_s: float = 0.25
+    # Seconds for which a node may still be seen with power that it was about to lose.
+    settle_s: float = 0.0
+
+    def __init__(self, lab: LabPaths, name: str, said: Record):
+        self.lab, self.name, self.said = lab, name, said
+
+    def refuses(self, action: str, lose_unsynced: bool) -> list[str]:
+        """Say what of it this node cannot do right now; asked before a fault."""
+        return []
 
     def running(self) -> bool:
         """Whether the node has power."""
-        return self.node.running()
+        raise NotImplementedError
 
     def answers(self) -> bool:
         """Whether an ssh server greets at the node's address."""
-        return answers_ssh(self.address, CONNECT_S, GREETING_S)
+        raise NotImplementedError
 
     def boot_id(self) -> Optional[str]:
-        """Return what the node's kernel tells its processes of the boot, or None while none runs.
+        """Return what the node's kernel calls this boot, or None while nobody there can be asked."""
+        raise NotImplementedError
 
-        PID 1 of a node that is being started sees this machine's files at first, and so this machine's boot.
-        """
-        init = self._init()
-        if init is None:
-            return None
-        with contextlib.suppress(OSError):
-            roots = (Path("/"), Path(f"/proc/{init}/root"))
-            own, seen = ((root / BOOT_ID).read_text(encoding="utf-8").strip() for root in roots)
-            return seen if seen and seen != own else None
-        return None
+    def note(self) -> Record:
+        """Return what `on` needs to have the node as it is now; the node runs."""
+        return {}
 
-    def limits(self) -> Limits:
-        """Return the limits that hold the node right now, to hold it after the next start as well."""
-        if self.node.group is not None:
-            below = self.node.group.below
-            return limits_in([(h, h.mount_point / below) for h in self.node.group.hierarchies])
-        names = "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"
-        return limits_shown(run(["systemctl", "show", names, self.node.unit]))
+    def processes(self) -> set[int]:
+        """Return the node's processes, where they are this machine's."""
+        return set()
 
-    def cut(self) -> int:
-        """Cut the power; returns how many processes that ended.
+    def cut(self) -> Optional[int]:
+        """Cut the power at once; returns how many processes that ended, None where nobody can tell."""
+        raise NotImplementedError
 
-        The node's link goes first: a machine without power closes no connection, its peers hear nothing.
-        """
-        link = self.node._let_network_die()
-        if link is not None:
-            bridge.cut_port(link)
-        count = len(self.node.pids())
-        self.node.kill()
-        return count
-
-    def on(self, limits: Limits) -> None:
+    def on(self, note: Record) -> None:
         """Switch the power on; does nothing where it is on."""
-        if not self.running():
-            self.node.mount(self.images)
-            self.node.start(limits)
+        raise NotImplementedError
 
     def reboot(self) -> None:
-        """Have the node's own PID 1 reboot it, as `systemctl reboot` on the node does."""
-        init = self._init()
-        if init is None:
-            raise LabError(f"{self.node.name} has no PID 1 to reboot it")
-        os.kill(init, REBOOT)
+        """Have the node's own systemd reboot it."""
+        raise NotImplementedError
 
-    def innermost_group(self) -> Optional[Path]:
-        """Return the group of cgroup v2 that the node's PID 1 is in, None where there is none."""
-        init = self._init()
-        if init is None:
-            return None
-        mounts = Path("/proc/mounts").read_text(encoding="utf-8")
-        top = next((h.mount_point for h in parse_hierarchies(mounts) if h.version == 2), None)
-        lines = Path(f"/proc/{init}/cgroup").read_text(encoding="utf-8").splitlines()
-        below = next((line[3:] for line in lines if line.startswith("0::")), None)
-        return None if top is None or below is None else top / below.lstrip("/")
+    def panic(self) -> None:
+        """Have the node's own kernel panic, and boot again by itself."""
+        raise LabError(f"the kernel of {self.name} is this machine's: a panic would end it")
 
-    def _init(self) -> Optional[int]:
-        """Return the process that is PID 1 inside the node."""
-        for pid in sorted(self.node.pids()):
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-                if inner_pids(status)[1:] == [1]:
-                    return pid
-        return None
+    def witness(self, name: str) -> Witness:
+        """Return two files on the node's disk that tell whether a cut lost what was not fsynced."""
+        raise NotImplementedError
 
+    def lose_unsynced(self) -> None:
+        """Have the disk forget what was not fsynced, where the cut alone does not; the node is off."""
 
-def inner_pids(status: str) -> list[int]:
-    """Numbers of a process in each namespace, this machine's first, out of the text of /proc/PID/status."""
-    lines = [line for line in status.splitlines() if line.startswith("NSpid:")]
-    return [int(number) for number in lines[0].split()[1:]] if lines else []
-
-
-def limits_in(groups: list[tuple[Hierarchy, Path]]) -> Limits:
-    """Read the limits out of a node's control groups; raises LabError where one is missing."""
-    found: dict[str, Any] = {}
-    for hierarchy, folder in groups:
-        version = hierarchy.version
-        with contextlib.suppress(OSError, ValueError):
-            if "memory" in hierarchy.controllers:
-                name = "memory.max" if version == 2 else "memory.limit_in_bytes"
-                found["memory_bytes"] = int((folder / name).read_text())
-            if "pids" in hierarchy.controllers:
-                found["pids"] = int((folder / "pids.max").read_text())
-            if "cpu" in hierarchy.controllers:
-                names = ["cpu.max"] if version == 2 else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-                quota, period = " ".join((folder / name).read_text().strip() for name in names).split()
-                found["cpus"] = int(quota) / int(period)
-    return _whole(found)
-
-
-def limits_shown(text: str) -> Limits:
-    """Read the limits out of what `systemctl show` prints; raises LabError where one is missing."""
-    said = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    found: dict[str, Any] = {}
-    with contextlib.suppress(ValueError, KeyError):
-        found["memory_bytes"] = int(said["MemoryMax"])
-    with contextlib.suppress(ValueError, KeyError):
-        found["pids"] = int(said["TasksMax"])
-    spans = _SPAN.findall(said.get("CPUQuotaPerSecUSec", ""))
-    if spans:
-        found["cpus"] = round(sum(float(number) * _SPAN_S[unit] for number, unit in spans), 6)
-    return _whole(found)
-
-
-def _whole(found: dict[str, Any]) -> Limits:
-    missing = [name for name in ("memory_bytes", "cpus", "pids") if name not in found]
-    if missing:
-        raise LabError(f"the node has no limit of {', '.join(missing)} that could hold it after the cut")
-    return Limits(**found)
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep whoever else switches the node on or off waiting."""
+        yield

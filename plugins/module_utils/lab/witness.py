@@ -6,12 +6,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar, Optional
 
 CONTENT = b"written" * 512
 
 
 class Witness:
     """One file that is fsynced before the cut, and one that is not."""
+
+    # Whether it can be read while the node is off.
+    needs_no_node: ClassVar[bool] = False
+
+    def write(self) -> None:
+        """Write both, right before the cut. Raises LabError."""
+        raise NotImplementedError
+
+    def read(self) -> Optional[dict[str, bool]]:
+        """Return what became of them, `synced_kept` and `unsynced_lost`; None while nobody can tell."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Leave none of them. Raises LabError."""
+        raise NotImplementedError
+
+
+class DiskWitness(Witness):
+    """Both on a disk that is mounted on this machine."""
+
+    needs_no_node: ClassVar[bool] = True
 
     def __init__(self, path: Path):
         self.synced, self.unsynced = path.with_suffix(".synced"), path.with_suffix(".unsynced")
@@ -31,8 +53,8 @@ class Witness:
         finally:
             os.close(folder)
 
-    def read(self) -> dict[str, bool]:
-        """Return what became of them: `synced_kept` and `unsynced_lost`."""
+    def read(self) -> Optional[dict[str, bool]]:
+        """Return what became of them; the disk is mounted, whether the node runs or not."""
         return {
             "synced_kept": _content(self.synced) == CONTENT,
             "unsynced_lost": _content(self.unsynced) != CONTENT,

@@ -36,7 +36,7 @@ def test_nodes_are_healed_also_where_none_can_be_switched_on(tmp_path, power_fai
     called = tmp_path / "called"
     modules = tmp_path / "ansible_collections" / "foundation" / "testbed" / "plugins" / "modules"
     modules.mkdir(parents=True)
-    for name, fails in (("container_power", power_fails), ("heal", False)):
+    for name, fails in (("power_program", power_fails), ("heal", False)):
         text = MODULE.replace("{called!r}", repr(str(called))).replace("{name!r}", repr(name))
         (modules / f"{name}.py").write_text(text.replace("{fails}", str(fails)))
     (tmp_path / "ansible.cfg").touch()
@@ -53,6 +53,6 @@ def test_nodes_are_healed_also_where_none_can_be_switched_on(tmp_path, power_fai
         text=True,
         check=False,
     )
-    assert called.read_text().split() == ["container_power", "heal"], done.stdout + done.stderr
+    assert called.read_text().split() == ["power_program", "heal"], done.stdout + done.stderr
     assert (done.returncode != 0) is power_fails, done.stdout
     assert ("Not switched on: no lab" in done.stdout) is power_fails

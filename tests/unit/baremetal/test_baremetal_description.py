@@ -97,6 +97,7 @@ def test_a_host_is_reached_as_the_group_says_unless_it_says_otherwise():
     own = hosts["a"]["vars"]
     assert (own["ansible_user"], own["ansible_port"], own["ansible_become"]) == ("root", 2222, False)
     assert own["testbed_power"]["password"] == "{{ vault_bmc_password }}"
+    assert own["testbed_power_switch"] == own["testbed_power"]["switch"]
     # what the group says must not stand at the host, where it would go before the user's group_vars
     assert not {"ansible_user", "ansible_become", "ansible_ssh_common_args"} & set(hosts["b"]["vars"])
     assert {"provider_baremetal", "etcd", "nodes", "topology_mesh"} == set(hosts["b"]["groups"])

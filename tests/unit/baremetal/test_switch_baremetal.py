@@ -10,17 +10,28 @@ import json
 import ssl
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import bmc, switch_baremetal
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import bmc, switch_baremetal, switch_host
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import (
+    FILE,
+    staged_switch,
+    switch_of,
+    with_password,
+    without_password,
+    write_switches,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
+LAB = LabPaths(Path("/nowhere"), "t")
 HOST = {
     "address": "192.0.2.11",
     "port": 2222,
-    "known_hosts": "/inv/known_hosts",
+    "options": ["-o", "UserKnownHostsFile=/inv/known_hosts"],
     "user": "admin",
     "become": True,
 }
@@ -95,12 +106,12 @@ def service(certificate):
 
 def test_redfish_cuts_the_power_and_switches_it_on(service):
     _server, said = service
-    switch = switch_baremetal.BmcSwitch("n1", {"kind": "bmc", "bmc": said, "host": HOST})
+    switch = switch_of(LAB, "n1", {"provider": "baremetal", "power": said, "host": HOST})
     assert switch.running()
     switch.cut()
     assert not switch.running()
-    switch.on()
-    switch.on()
+    switch.on({})
+    switch.on({})
     assert switch.running()
 
 
@@ -148,13 +159,14 @@ def ipmitool(tmp_path, monkeypatch):
 
 def test_ipmi_never_shows_the_password_in_a_command_line(ipmitool):
     said = {"switch": "ipmi", "address": "192.0.2.111", "user": "u", "password": "secret"}
-    switch = switch_baremetal.BmcSwitch("n1", {"kind": "bmc", "bmc": said, "host": HOST})
+    switch = switch_of(LAB, "n1", {"provider": "baremetal", "power": said, "host": HOST})
     switch.cut()
-    switch.on()
+    switch.on({})
     assert switch.running()
     calls = [line.split("|") for line in ipmitool.read_text().splitlines()]
     assert all(command.startswith("-I lanplus -H 192.0.2.111 -p 623 -U u -E chassis") for command, _ in calls)
     assert {password for _, password in calls} == {"secret"}
+    assert "-C 17 -E" in " ".join(bmc.Ipmi({**said, "cipher_suite": 17}).command)
 
 
 @given(st.text(max_size=40))
@@ -166,18 +178,112 @@ def test_a_status_is_on_or_off_or_an_error(text):
 
 
 def test_the_shell_of_a_host_checks_its_key_and_becomes_root():
-    command = switch_baremetal.HostShell(HOST).command
+    command = switch_host.HostShell(HOST).command
     assert "StrictHostKeyChecking=yes" in command
     assert "UserKnownHostsFile=/inv/known_hosts" in command
     assert command[-4:] == ["192.0.2.11", "sudo", "-n", "sh"]
 
 
-def test_a_host_without_a_switch_is_reset_by_its_own_kernel_and_never_off(monkeypatch):
+def sysrq(monkeypatch, answers):
+    """A host that is told things, and answers by the first word that fits; returns it and what was said."""
     said: list[str] = []
-    switch = switch_baremetal.SysrqSwitch("n1", {"kind": "sysrq", "host": HOST})
-    monkeypatch.setattr(switch.shell, "run", lambda script: said.append(script) or "")
+    switch = switch_of(LAB, "n1", {"provider": "baremetal", "power": {"switch": "sysrq"}, "host": HOST})
+
+    def run(script):
+        said.append(script)
+        return next((text() for word, text in answers.items() if word in script), "")
+
+    monkeypatch.setattr(switch.shell, "run", run)
+    monkeypatch.setattr(switch_host, "answers_ssh", lambda *_: True)
+    return switch, said
+
+
+def test_a_host_without_a_controller_is_reset_by_its_own_kernel_and_never_off(monkeypatch):
+    boots = ["boot-1", "boot-1", "boot-1"]
+    boot_id = {"boot_id": lambda: boots.pop() if boots else "boot-2", "test -w": lambda: "able"}
+    switch, said = sysrq(monkeypatch, boot_id)
+    assert switch.refuses("crash", False) == []
+    assert "no management controller" in switch.refuses("off", False)[0]
     switch.cut()
     switch.panic()
-    assert "echo b > /proc/sysrq-trigger" in said[0]
-    assert "echo c > /proc/sysrq-trigger" in said[1]
+    assert any("echo b > /proc/sysrq-trigger" in script for script in said)
+    assert "echo c > /proc/sysrq-trigger" in said[-1]
     assert switch.running()
+
+
+def test_a_host_whose_kernel_takes_no_orders_is_refused_and_never_called_reset(monkeypatch):
+    switch, _said = sysrq(monkeypatch, {"boot_id": lambda: "boot-1", "test -w": lambda: "not"})
+    for action in ("crash", "panic"):
+        assert switch.refuses(action, False) == ["n1 lets nobody write to /proc/sysrq-trigger"]
+    monkeypatch.setattr(switch_baremetal, "POWER_S", 0.1)
+    with pytest.raises(LabError, match="did not reset itself"):
+        switch.cut()
+
+
+def test_a_redirection_to_elsewhere_gets_no_password(service):
+    server, said = service
+    elsewhere = []
+
+    class Thief(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            elsewhere.append(self.headers["Authorization"])
+
+    thief = http.server.HTTPServer(("127.0.0.1", 0), Thief)
+
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", f"http://127.0.0.1:{thief.server_port}/")
+        handler.end_headers()
+
+    server.RequestHandlerClass.do_GET = redirect
+    with pytest.raises(LabError, match="302"):
+        bmc.Redfish(said).running()
+    thief.server_close()
+    assert elsewhere == []
+
+
+def test_an_authority_that_cannot_be_read_is_named(service):
+    _server, said = service
+    with pytest.raises(LabError, match=r"power.ca: given /no/such"):
+        bmc.Redfish({**said, "ca": "/no/such"}).running()
+
+
+def test_a_controller_that_does_not_answer_is_an_error_that_names_it():
+    said = {"switch": "redfish", "address": "127.0.0.1", "port": 9, "user": "u", "password": "secret"}
+    with pytest.raises(LabError, match=r"https://127.0.0.1:9/redfish/v1/Systems: .*refused") as error:
+        bmc.Redfish(said).running()
+    assert "secret" not in str(error.value)
+
+
+def test_what_is_known_of_switches_is_for_its_owner_alone(tmp_path):
+    power = {"switch": "ipmi", "address": "192.0.2.111", "user": "u", "password": "secret"}
+    write_switches(tmp_path, {"n1": {"provider": "baremetal", "power": power, "host": HOST}})
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+    assert staged_switch(LAB, tmp_path, "n1").controller.environment["IPMI_PASSWORD"] == "secret"
+    with pytest.raises(LabError, match="names no switch of n2"):
+        staged_switch(LAB, tmp_path, "n2")
+
+
+@given(st.dictionaries(st.sampled_from(["switch", "user", "address"]), st.text()), st.text(min_size=1))
+def test_a_password_goes_its_own_way_and_comes_back(power, password):
+    said = {"provider": "baremetal", "power": {**power, "password": password}, "host": HOST}
+    rest, taken = without_password(said)
+    assert "password" not in rest["power"] and taken == password
+    assert with_password(rest, taken) == said
+    assert without_password({"provider": "container"}) == ({"provider": "container"}, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "straight"),
+    [
+        ([], True),
+        (["-o", "UserKnownHostsFile=/x"], True),
+        (["-J", "gate"], False),
+        (["-Jgate"], False),
+        (["-o", "ProxyCommand=ssh gate"], False),
+        (["-oproxyjump=gate"], False),
+    ],
+)
+def test_a_host_behind_another_is_asked_over_ssh_alone(options, straight):
+    """Its address answers nobody here: it would seem to be down."""
+    assert switch_host.straight(options) is straight

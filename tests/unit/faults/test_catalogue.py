@@ -16,6 +16,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     fault_class,
     fault_kinds,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._switches import lacks
 from ansible_collections.foundation.testbed.plugins.plugin_utils import catalogue
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import allowed_keys, own_program
 
@@ -30,6 +31,18 @@ def module(kind):
 def test_the_catalogue_in_the_docs_is_what_the_code_says():
     text = catalogue.DOCUMENT.read_text(encoding="utf-8")
     assert catalogue.written(text) == text, "run make docs"
+    text = catalogue.PROVIDERS_DOCUMENT.read_text(encoding="utf-8")
+    assert catalogue.written(text, catalogue.abilities()) == text, "run make docs"
+
+
+def test_what_a_row_says_of_power_is_what_the_switches_can_do():
+    """A plan is refused by the switches' table: the catalogue must not promise another one."""
+    for row in fault_class("power").catalogue:
+        action = row.example.removeprefix("action: ").split(",")[0]
+        assert ("container" in row.refused) is bool(lacks(action, "container"))
+        assert not lacks(action, "vm") and "vm" not in row.refused
+        named = [name for name in ("redfish", "ipmi", "sysrq") if name in row.needs["baremetal"]]
+        assert named == [name for name in ("redfish", "ipmi", "sysrq") if not lacks(action, name)]
 
 
 @pytest.mark.parametrize("kind", fault_kinds())
@@ -38,7 +51,7 @@ def test_every_kind_has_a_module_an_action_and_rows(kind):
     assert action.kind == kind
     rows = fault_class(kind).catalogue
     assert rows and all(row.fault and row.example and row.mechanism and row.evidence for row in rows)
-    assert all(set(row.refused) <= set(catalogue.PROVIDERS) for row in rows)
+    assert all({*row.refused, *row.needs} <= set(catalogue.PROVIDERS) for row in rows)
 
 
 @pytest.mark.parametrize("kind", fault_kinds())

@@ -48,7 +48,8 @@ def test_the_nearest_key_is_offered():
 
 
 def test_never_more_nodes_down_at_once_than_allowed():
-    down, off = {"action": "off", "for": "20s"}, {"action": "off", "lose_unsynced": False}
+    down = {"action": "off", "for": "20s"}
+    off = {"action": "off", "lose_unsynced": False, "switch": "container"}
     assert program("power", ["n1", "n2"], **down) == off
     assert "hosts: given 3 nodes down at once (n1, n2, n3); allowed: max_down, 2" in refusal(
         "power", ["n1", "n2", "n3"], **down

@@ -430,3 +430,28 @@ def test_what_a_planned_boot_ends_has_to_be_proved_until_then():
     died = {"node": "n1", "fault": "pause", "event": "reverted", "t_s": 7.0}
     assert "n1: its agent died" in booted(lines=[died])["reason"]
     assert not booted(at_s=5.2)["proved"]
+
+
+def dark(*lines, from_s=13.0, silent_s=(), reason="no answer"):
+    """A node that its management controller takes from 5 to `from_s` to cut, and has off until 30 s."""
+    felt = {"felt_ns": START_WALL_NS + int(from_s * 1e9), "resolution_ms": (from_s - 5) * 1e3}
+    own = [{"event": "check", "t_s": 4.0, "able": True}, {"event": "apply", "t_s": from_s, **felt}]
+    for at_s in range(int(from_s) + 1, 31):
+        seen = at_s not in silent_s
+        told = {} if seen else {"reason": reason}
+        own.append({"event": "evidence", "t_s": float(at_s), "present": seen, "effective": seen, **told})
+    back = {"felt_ns": START_WALL_NS + int(30.1e9), "resolution_ms": 100.0}
+    own += [{"event": "revert", "t_s": 30.1, **back}, {"event": "gone", "t_s": 31.0, "traces": []}, *lines]
+    fault = {"id": "dark", "type": "power", "start_s": 5.0, "end_s": 30.0, "targets": ["n1"], "nodes": {}}
+    plan = {"faults": [{**fault, "power": {"n1": {"action": "off"}}}]}
+    return fault_results(plan, [{"node": "n1", "fault": "dark", **line} for line in own], START_WALL_NS)[0]
+
+
+def test_a_slow_act_is_looked_at_from_when_it_is_done():
+    assert (dark()["proved"], dark()["reason"]) == (True, "")
+
+
+def test_a_switch_that_does_not_answer_is_the_reason_that_is_told():
+    assert "n1: it was not in place at 20.0 s (no answer)" in dark(silent_s=(20,))["reason"]
+    error = {"event": "error", "t_s": 31.0, "message": "https://bmc: timed out"}
+    assert "n1: it ended in an error: https://bmc: timed out" in dark(error)["reason"]

@@ -30,7 +30,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit 
     can_limit,
     disk_limit,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness import Witness
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.witness import DiskWitness
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,7 +129,7 @@ def test_the_lowest_limit_of_those_that_hold_is_in_force():
 
 
 def test_a_witness_tells_what_was_lost(tmp_path):
-    witness = Witness(Path(tmp_path, "witness-cut"))
+    witness = DiskWitness(Path(tmp_path, "witness-cut"))
     assert witness.read() == {"synced_kept": False, "unsynced_lost": True}
     witness.write()
     assert witness.read() == {"synced_kept": True, "unsynced_lost": False}
@@ -152,7 +152,14 @@ def slow(tmp_path):
         has_disk=lambda: True,
         disk_limit=lambda: DiskLimit(group, 2, "7:0") if group.exists() else None,
     )
-    switch = SimpleNamespace(node=node, running=group.exists, innermost_group=lambda: None)
+    switch = SimpleNamespace(
+        name="n1",
+        provider="container",
+        node=node,
+        running=group.exists,
+        innermost_group=lambda: None,
+        exclusively=contextlib.nullcontext,
+    )
     job = {
         "state_dir": str(tmp_path),
         "testbed_id": "t",
@@ -219,7 +226,6 @@ def test_a_disk_that_two_runs_have_fail_is_mended_by_the_last(slow, monkeypatch)
         provider_fault, "cut_entries", lambda _lab: [(Path("/elsewhere/x"), e) for e in beside]
     )
     monkeypatch.setattr(provider_fault, "works", lambda _folder: True)
-    monkeypatch.setattr(disk_fault, "Lab", lambda _paths: SimpleNamespace(locked=contextlib.nullcontext))
     monkeypatch.setattr(disk_fault.disk, "fails", lambda _paths: True)
     cuts = []
     slow.switch.cut = lambda: cuts.append(True)

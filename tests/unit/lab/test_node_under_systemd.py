@@ -15,7 +15,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab import cgro
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.disk_limit import DiskLimit
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -154,6 +154,6 @@ def test_last_words_are_lines_with_words(held):
 
 def test_a_boot_of_this_machine_is_none_of_the_node(monkeypatch):
     """PID 1 of a node sees this machine's files until systemd-nspawn has changed its root."""
-    switch = object.__new__(Switch)
+    switch = object.__new__(ContainerSwitch)
     monkeypatch.setattr(switch, "_init", os.getpid, raising=False)
     assert switch.boot_id() is None

@@ -29,7 +29,7 @@ def test_who_is_killed_with_all_its_descendants_takes_no_power_program_along(tmp
     """A node would stay off: an ad hoc command has begun the program that switches it on."""
     monkeypatch.setattr(power, "systemd_is_init", lambda: False)
     lab = LabPaths(tmp_path, "t")
-    power.start(lab, {"run": "r", "testbed_id": "t"}, PROGRAM, sys.executable)
+    power.start(lab, {"run": "r", "testbed_id": "t"}, {}, PROGRAM, sys.executable)
     folder = power_dir(lab) / "r"
     try:
         assert int((folder / "parent").read_text()) != os.getpid()

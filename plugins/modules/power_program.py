@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: container_power
-short_description: Cut the power of system containers, or break their disks, by plan, and take it back
+module: power_program
+short_description: Cut the power of nodes, or break their disks, by plan, and take it back
 description:
-  - Runs on the machine that holds the containers. C(present) starts a program that does so on its own clock,
-    whatever becomes of the controller; it runs twice, and each goes on should the other die.
+  - Runs on the controller's own machine, which holds the containers, or reaches the libvirt or the management
+    controllers of the nodes. C(present) starts a program that does so on its own clock,
+    whatever becomes of the play; it runs twice, and each goes on should the other die.
   - C(ended) waits until the program of a run has ended. C(absent) ends every program of the lab and takes
     back what they have done.
 attributes:
@@ -21,7 +22,7 @@ attributes:
     support: none
 options:
   testbed_id:
-    description: Name of the lab.
+    description: Id of the testbed.
     type: str
     required: true
   state:
@@ -30,7 +31,7 @@ options:
     choices: [present, ended, absent]
     default: present
   state_dir:
-    description: Folder that holds everything of the container provider.
+    description: Folder that holds what the testbed keeps on this machine.
     type: path
     default: /var/lib/foundation-testbed
   run:
@@ -66,7 +67,7 @@ options:
       action:
         description: See M(foundation.testbed.power) and M(foundation.testbed.disk).
         type: str
-        choices: [crash, reboot, 'off', slow, fail]
+        choices: [crash, reboot, 'off', panic, slow, fail]
         required: true
       iops:
         description: See M(foundation.testbed.disk).
@@ -75,6 +76,9 @@ options:
         description: See M(foundation.testbed.power).
         type: bool
         default: false
+      switch:
+        description: Name of the node's switch, as the plan says it.
+        type: str
       start_s:
         description: Begin, in seconds from the start instant.
         type: float
@@ -83,13 +87,31 @@ options:
         description: End, in seconds from the start instant.
         type: float
         required: true
+  switches:
+    description:
+      - What is known of the power switch of each node in O(faults). Gathered from the inventory by the
+        module's controller side; not to be given.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description: Name of the node.
+        type: str
+        required: true
+      said:
+        description: Provider, and what it needs.
+        type: dict
+        required: true
+      password:
+        description: Password of the management controller; kept in a file that root alone reads.
+        type: str
   archive:
     description: The program. Packed by the module's controller side; not to be given.
     type: path
   timeout_s:
-    description: Seconds to wait where O(state=ended).
+    description: Seconds to wait where O(state=ended). Without it, what nodes of this provider need to boot.
     type: float
-    default: 120
 author: Foundation Testbed contributors (@foundation)
 version_added: 0.2.0
 seealso:
@@ -99,7 +121,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Have a node off from the tenth to the thirtieth second of a run
-  foundation.testbed.container_power:
+  foundation.testbed.power_program:
     testbed_id: local
     run: "{{ run }}"
     start_wall_ns: "{{ start_wall_ns }}"
@@ -108,7 +130,7 @@ EXAMPLES = r"""
       - {id: power-1, type: power, node: n1, action: 'off', start_s: 10, end_s: 30}
 
 - name: Switch on whatever is cut, and mend every disk, whoever did it
-  foundation.testbed.container_power:
+  foundation.testbed.power_program:
     testbed_id: local
     state: absent
 """
@@ -137,6 +159,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of, with_password
 
 FAULT = {
     "id": {"type": "str", "required": True},
@@ -145,23 +168,40 @@ FAULT = {
     "action": {"type": "str", "choices": list(power.ACTIONS), "required": True},
     "iops": {"type": "int"},
     "lose_unsynced": {"type": "bool", "default": False},
+    "switch": {"type": "str"},
     "start_s": {"type": "float", "required": True},
     "end_s": {"type": "float", "required": True},
 }
+
+SWITCH = {
+    "node": {"type": "str", "required": True},
+    "said": {"type": "dict", "required": True},
+    "password": {"type": "str", "no_log": True},
+}
+
+
+def switches_of(given: list) -> dict:
+    """Put every password back to where its switch expects it."""
+    return {
+        one["node"]: with_password(one["said"], one["password"]) if one["password"] else one["said"]
+        for one in given
+    }
 
 
 def present(module: AnsibleModule, lab: LabPaths) -> dict:
     """Start the program of a run."""
     params = module.params
-    strangers = sorted({fault["node"] for fault in params["faults"]} - set(lab.node_names()))
-    if strangers:
-        allowed = ", ".join(lab.node_names()) or "none, as there is no such lab on this machine"
-        module.fail_json(msg=f"faults: given the node {strangers[0]!r}; allowed: {allowed}")
+    switches = switches_of(params["switches"])
+    for node in sorted({fault["node"] for fault in params["faults"]}):
+        if node not in switches:
+            allowed = ", ".join(sorted(switches)) or "none, as the inventory names no switch"
+            module.fail_json(msg=f"faults: given the node {node!r}; allowed: {allowed}")
+        switch_of(lab, node, switches[node])
     if module.check_mode:
         return {"changed": True}
     keys = ("run", "testbed_id", "state_dir", "start_wall_ns", "records", "faults")
     archive = Path(params["archive"]).read_bytes()
-    power.start(lab, {key: params[key] for key in keys}, archive, sys.executable)
+    power.start(lab, {key: params[key] for key in keys}, switches, archive, sys.executable)
     return {"changed": True}
 
 
@@ -197,7 +237,8 @@ def main() -> None:
             "records": {"type": "path"},
             "faults": {"type": "list", "elements": "dict", "options": FAULT},
             "plan": {"type": "dict"},  # of which the action makes faults
-            "timeout_s": {"type": "float", "default": 120.0},
+            "timeout_s": {"type": "float"},
+            "switches": {"type": "list", "elements": "dict", "options": SWITCH, "default": []},
             "archive": {"type": "path"},  # the program, which the action packs
         },
         required_if=[

@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller side of `foundation.testbed.container_power`."""
+"""Controller side of `foundation.testbed.power_program`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import without_password
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
+from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said
 
 
 def power_faults(plan):
@@ -20,8 +22,17 @@ def power_faults(plan):
     ]
 
 
+def switches_of(faults, hostvars):
+    """Return what the inventory knows of the switch of each node in faults, passwords apart."""
+    found = []
+    for node in sorted({fault["node"] for fault in faults} & set(hostvars)):
+        said, password = without_password(switch_said(hostvars[node]))
+        found.append({"node": node, "said": said, **({"password": password} if password else {})})
+    return found
+
+
 class ActionModule(ActionBase):
-    """Packs the power program and hands it to the machine that holds the containers."""
+    """Packs the power program, and hands over what the inventory knows of the nodes' switches."""
 
     TRANSFERS_FILES = True
 
@@ -32,7 +43,10 @@ class ActionModule(ActionBase):
             args["faults"] = power_faults(args.pop("plan"))
             if not args["faults"]:
                 return {**result, "changed": False, "msg": "the plan wants nothing of the provider"}
-        if args.get("state", "present") != "present" or self._task.check_mode:
+        if args.get("state", "present") != "present":
+            return {**result, **self._execute_module(module_args=args, task_vars=task_vars)}
+        args["switches"] = switches_of(args.get("faults") or [], task_vars["hostvars"])
+        if self._task.check_mode:
             return {**result, **self._execute_module(module_args=args, task_vars=task_vars)}
         with tempfile.NamedTemporaryFile(suffix=".pyz") as packed:
             packed.write(power_archive())
