@@ -14,6 +14,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab import powe
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
@@ -21,8 +22,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action im
 from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said, unknown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
-# Seconds for the program to start before the fault begins; for its first evidence, times the patience.
-AHEAD_S, EVIDENCE_S = 1.5, 45.0
+# Seconds for the program to start before it looks at the node; for its first evidence, times the patience.
+AHEAD_S, EVIDENCE_S = 0.5, 45.0
 
 Answer = dict[str, Any]
 
@@ -54,7 +55,7 @@ class ProviderAction(FaultAction):
             return {"failed": True, "msg": problems[0], "testbed_exit": int(ExitStatus.BAD_INPUT)}
         said = switch_said(task_vars["hostvars"][node])
         try:
-            patience = switch_of(lab, node, said).patience
+            switch = switch_of(lab, node, said)
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         records = lab.home / "power-records"
@@ -69,7 +70,7 @@ class ProviderAction(FaultAction):
             "run": run,
             "testbed_id": lab.testbed_id,
             "state_dir": str(lab.state_dir),
-            "start_wall_ns": time.time_ns() + int(AHEAD_S * 1e9),
+            "start_wall_ns": time.time_ns() + int((AHEAD_S + switch.check_ahead_s) * 1e9),
             "records": str(records / run),
             "faults": [fault],
         }
@@ -78,15 +79,16 @@ class ProviderAction(FaultAction):
         except LabError as error:
             return {"failed": True, "msg": str(error)}
         ledger = records / run / f"power-{node}" / "ledger.jsonl"
-        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0), patience)}
+        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0), switch)}
 
-    def _outcome(self, ledger: Path, for_s: float, patience: float) -> Answer:
+    def _outcome(self, ledger: Path, for_s: float, switch: Switch) -> Answer:
         def told() -> Answer | None:
             entries = first_entries(ledger)
             refused = entries.get("check", {}).get("able") is False
             return entries if refused or {"error", "evidence"} & set(entries) else None
 
-        entries = wait_until(told, AHEAD_S + for_s + EVIDENCE_S * patience, 0.1) or {}
+        ahead_s = AHEAD_S + switch.check_ahead_s
+        entries = wait_until(told, ahead_s + for_s + EVIDENCE_S * switch.patience, 0.1) or {}
         if "evidence" in entries:
             hidden = ("wall_ns", "mono_ns", "event")
             shown = {key: value for key, value in entries["evidence"].items() if key not in hidden}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import Optional
+from typing import ClassVar, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import answers_ssh
@@ -28,7 +28,8 @@ FILLED = 4096
 class HostShell:
     """A root shell on a host, over ssh as the inventory says it."""
 
-    def __init__(self, said: Record):
+    def __init__(self, said: Record, wait_s: float = SSH_S):
+        self.wait_s = wait_s
         self.address, self.port = str(said["address"]), int(said.get("port") or 22)
         options = [str(word) for word in said.get("options") or ()]
         self.straight = straight(options)
@@ -39,7 +40,7 @@ class HostShell:
             *(("-l", str(said["user"])) if said.get("user") else ()),
             # ssh takes what it is told first: whatever else the inventory says, the host's key is checked
             *("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "ControlPath=none"),
-            *("-o", f"ConnectTimeout={SSH_S:g}"),
+            *("-o", f"ConnectTimeout={wait_s:g}"),
             *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"),
             *options,
             self.address,
@@ -51,12 +52,17 @@ class HostShell:
         """Standard output of a script; raises LabError."""
         try:
             done = subprocess.run(
-                self.command, input=script, capture_output=True, text=True, check=False, timeout=2 * SSH_S
+                self.command,
+                input=script,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=2 * self.wait_s,
             )
         except FileNotFoundError:
             raise LabError("the command 'ssh' is not installed on the controller") from None
         except subprocess.TimeoutExpired:
-            raise LabError(f"ssh to {self.address}: no end after {2 * SSH_S:g} s") from None
+            raise LabError(f"ssh to {self.address}: no end after {2 * self.wait_s:g} s") from None
         if done.returncode != 0:
             raise LabError(f"ssh to {self.address}: {' '.join(done.stderr.split())}")
         return done.stdout
@@ -76,10 +82,13 @@ class HostSwitch(Switch):
     # Firmware alone takes longer than a container's boot.
     patience = 10.0
     check_ahead_s, look_every_s, settle_s = 5.0, 1.0, 5.0
+    # Seconds for its ssh server to greet and to let us in; and as many for what it is told.
+    ssh_s: ClassVar[float] = SSH_S
+    greeting_s: ClassVar[float] = GREETING_S
 
     def __init__(self, lab: LabPaths, name: str, said: Record):
         super().__init__(lab, name, said)
-        self.shell = HostShell(said["host"])
+        self.shell = HostShell(said["host"], self.ssh_s)
 
     def refuses(self, action: str, lose_unsynced: bool) -> list[str]:
         """Say what of it the host cannot do: whoever cannot be asked for its boot proves nothing."""
@@ -94,7 +103,7 @@ class HostSwitch(Switch):
     def answers(self) -> bool:
         """Whether an ssh server greets at the host's address, or behind the way that leads there."""
         if self.shell.straight:
-            return answers_ssh(self.shell.address, CONNECT_S, GREETING_S, self.shell.port)
+            return answers_ssh(self.shell.address, CONNECT_S, self.greeting_s, self.shell.port)
         with contextlib.suppress(LabError):
             return self._asked_boot_id() is not None
         return False

@@ -21,6 +21,10 @@ class VmSwitch(HostSwitch):
     """Power of one domain of libvirt: `said["vm"]` names it (`domain`), and its hypervisor (`uri`)."""
 
     provider: ClassVar[str] = "vm"
+    # A machine that is emulated beside others has been seen to take ten seconds to greet.
+    ssh_s: ClassVar[float] = 30.0
+    greeting_s: ClassVar[float] = 10.0
+    check_ahead_s = 10.0
 
     def __init__(self, lab: LabPaths, name: str, said: Record):
         super().__init__(lab, name, said)
