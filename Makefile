@@ -12,10 +12,10 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 # Apart from make test: they take as long as all others together.
-APART := tests/integration/test_baremetal.py tests/integration/test_power_baremetal.py tests/integration/test_topology.py
+APART := tests/integration/test_vm_image.py tests/integration/test_baremetal.py tests/integration/test_power_baremetal.py
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration vm apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,9 +33,9 @@ destroy: setup-run ## Remove the lab with all its traces (cached images stay)
 	$(PLAYBOOK) playbooks/destroy.yml
 
 purge: setup-run ## Remove the lab and the cached images
-	$(PLAYBOOK) playbooks/destroy.yml -e lab_container_purge_images=true
+	$(PLAYBOOK) playbooks/destroy.yml -e lab_container_purge_images=true -e lab_vm_purge_images=true
 
-test: unit browser integration molecule ## Pass all tests (unit, in a browser, on the real lab, molecule)
+test: unit browser integration vm molecule ## Pass all tests (unit, in a browser, on real nodes and machines, molecule)
 
 unit: setup-dev ## Unit tests: no root, no nodes
 	$(PYTEST) tests/unit
@@ -44,9 +44,12 @@ browser: setup-dev ## The reports in headless Chromium
 	$(PYTEST) tests/browser
 
 integration: setup-dev ## Tests on real nodes of their own lab; needs root
-	$(PYTEST) tests/integration $(addprefix --ignore=,$(APART))
+	$(PYTEST) tests/integration --ignore=tests/integration/test_vm.py $(addprefix --ignore=,$(APART))
 
-apart: setup-dev ## Tests of hosts that exist (on nodes as strangers), and of topologies; need root
+vm: setup-dev ## Tests on virtual machines, emulated where there is no KVM; need root
+	$(PYTEST) tests/integration/test_vm.py
+
+apart: setup-dev ## Tests of hosts that exist (on nodes as strangers), their power, and images of your own; need root
 	$(PYTEST) $(APART)
 
 molecule: setup-dev ## molecule test

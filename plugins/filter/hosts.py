@@ -31,9 +31,22 @@ def answers(names: Iterable[str], hostvars: Mapping[str, Any], variable: str) ->
     return {name: dict(hostvars[name].get(variable) or {}) for name in names}
 
 
+def failures(result: Mapping[str, Any]) -> str:
+    """What went wrong with a task in one line; of a loop, each item that failed with its own words."""
+    failed = [one for one in result.get("results") or () if one.get("failed")]
+    if not failed:
+        return str(result.get("msg", "it failed"))
+    return "; ".join(f"{one.get('item')}: {one.get('msg', 'it failed')}" for one in failed)
+
+
 class FilterModule:
     """Filters of this file."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"lab_nodes": lab_nodes, "answers": answers, "enrolment_plan": enrolment_plan}
+        return {
+            "lab_nodes": lab_nodes,
+            "answers": answers,
+            "failures": failures,
+            "enrolment_plan": enrolment_plan,
+        }

@@ -32,7 +32,7 @@ options:
     description: How nodes come to be.
     type: str
     default: container
-    choices: [container, baremetal]
+    choices: [container, vm, baremetal]
   node_count:
     description: Number of nodes, at least 2.
     type: int
@@ -60,11 +60,23 @@ options:
       - All hosts have the number as the variable C(testbed_partition_tolerance).
     type: raw
     default: true
+  max_rate:
+    description:
+      - The most operations per second that the observers here are able to send; a scenario that asks for more
+        gets so many, and its report says so.
+      - All hosts have it as the variable C(testbed_max_rate).
+    type: float
   subnet:
     description:
       - IPv4 network of the nodes, which must be free on this machine.
       - With O(provider=baremetal) not needed; every address has to be in it where it is given.
     type: str
+  vm:
+    description:
+      - For O(provider=vm) alone, C(bridge), a bridge of this machine's in place of the lab's, C(image), a
+        disk image with cloud-init in place of those made here, and C(nameservers), addresses for machines
+        with C(image).
+    type: dict
   baremetal:
     description:
       - For O(provider=baremetal) alone, C(ssh) (C(user), C(port), C(key), C(become)), C(known_hosts) and

@@ -98,29 +98,12 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import owner
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.bridge import bridge_name, present
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import Limits
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.lab import Lab, NodesNotStarted
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import Node, NodeSpec
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.node import Node, node_specs
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-
-
-def node_specs(params: dict) -> list:
-    """Return the nodes of the module's options as the library takes them."""
-    prefix_length = int(params["subnet"].split("/")[1])
-    return [
-        NodeSpec(
-            name=node["name"],
-            address=node["address"],
-            prefix_length=prefix_length,
-            gateway=params["gateway"],
-            limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"])),
-            images=tuple(node["images"]),
-            disk_bytes=int(node["disk_bytes"]) if node.get("disk_bytes") else None,
-        )
-        for node in params["nodes"]
-    ]
 
 
 def make_present(module: AnsibleModule, lab: Lab) -> dict:
@@ -174,6 +157,7 @@ def main() -> None:
     act = make_present if module.params["state"] == "present" else make_absent
     try:
         with lab.locked():
+            owner.require(lab.paths, "container")
             result = act(module, lab)
     except NodesNotStarted as error:
         module.fail_json(

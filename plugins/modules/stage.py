@@ -20,7 +20,7 @@ options:
   armed_timeout_s:
     description: Seconds to wait for the agent to say that it is armed.
     type: float
-    default: 10
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -65,7 +65,7 @@ def main() -> None:
     module = enrolled_module(
         {
             "program": {"type": "dict", "required": True},
-            "armed_timeout_s": {"type": "float", "default": 10.0},
+            "armed_timeout_s": {"type": "float", "default": 60.0},
         }
     )
     program = module.params["program"]

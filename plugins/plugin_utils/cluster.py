@@ -15,7 +15,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     parse_size,
     shown,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils import cluster_baremetal
+from ansible_collections.foundation.testbed.plugins.plugin_utils import cluster_baremetal, cluster_vm
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
 from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import (
     Kind,
@@ -136,13 +136,15 @@ class Cluster(_Strict):
 
     plugin: Literal["foundation.testbed.cluster"] = "foundation.testbed.cluster"
     testbed_id: TestbedId
-    provider: Literal["container", "baremetal"] = "container"
+    provider: Literal["container", "vm", "baremetal"] = "container"
+    vm: cluster_vm.Vm | None = None
     baremetal: cluster_baremetal.BareMetal | None = None
     node_count: Annotated[int, Field(ge=2, le=250)]
     topology: Kind = "mesh"
     links: list[LinkOrPair] | None = None
     hub: HostName | None = None
     partition_tolerance: Tolerance = True
+    max_rate: Annotated[float, Field(gt=0, le=20000)] | None = None
     # needed unless the provider is baremetal
     subnet: Subnet = None
     applications: list[SystemName] = []
@@ -155,6 +157,7 @@ class Cluster(_Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Cluster:
         cluster_baremetal.check(self)
+        cluster_vm.check(self)
         names = [node.name for node in self.nodes]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
@@ -340,6 +343,7 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
         "testbed_state_dir": state_dir,
         **shared_vars(cluster.laid_out),
         "testbed_partition_tolerance": cluster.tolerated_nodes,
+        "testbed_max_rate": cluster.max_rate,
         **_subnet_vars(cluster),
         "testbed_systems": cluster.system_names(),
     }
@@ -349,7 +353,7 @@ def provider_vars(cluster: Cluster, folder: Path) -> dict[str, Any]:
     """Variables of the provider's group; `folder` is the inventory's."""
     if cluster.provider == "baremetal" and cluster.baremetal is not None:
         return cluster_baremetal.group_variables(cluster.baremetal, folder)
-    return {}
+    return cluster_vm.group_variables(cluster.vm, folder) if cluster.provider == "vm" else {}
 
 
 def _subnet_vars(cluster: Cluster) -> dict[str, Any]:
@@ -408,7 +412,8 @@ def _host(
             },
             "testbed_memory_bytes": limits.memory if made else None,
             "testbed_cpus": limits.cpus if made else None,
-            "testbed_pids": limits.pids if made else None,
+            "testbed_pids": limits.pids if cluster.provider == "container" else None,
             "testbed_disk_bytes": limits.disk,
+            **(cluster_vm.own_variables(cluster.testbed_id, name) if cluster.provider == "vm" else {}),
         },
     }

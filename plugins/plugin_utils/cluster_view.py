@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         },
         management=[str(first["testbed_gateway"])] if "testbed_gateway" in first else [],
         max_down=int(first["testbed_partition_tolerance"]),
+        max_rate=float(first.get("testbed_max_rate") or math.inf),
     )
 
 

@@ -147,6 +147,7 @@ def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
     """One generator for each observer; the rate is split evenly."""
     workload = scenario.workload
     endpoints = _running(scenario.system, cluster)
+    rate = min(workload.rate, cluster.max_rate)
     clients = [client for group in workload.clients for client in _clients(group, endpoints)]
     return [
         {
@@ -157,11 +158,11 @@ def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
             "seed": sub_seed(scenario.seed, f"{observer}-0"),
             "index": index,
             "generators": len(cluster.observers),
-            "rate_per_s": workload.rate / len(cluster.observers),
+            "rate_per_s": rate / len(cluster.observers),
+            "asked_rate_per_s": workload.rate / len(cluster.observers),
             "duration_s": scenario.duration,
             "operation_timeout_s": workload.operation_timeout,
-            "max_in_flight": workload.max_in_flight
-            or enough_in_flight(workload.rate, workload.operation_timeout),
+            "max_in_flight": workload.max_in_flight or enough_in_flight(rate, workload.operation_timeout),
             "keys": workload.keys,
             "operations_per_key": workload.operations_per_key,
             "mix": workload.mix.model_dump(),

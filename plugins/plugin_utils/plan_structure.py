@@ -104,6 +104,7 @@ class PlannedLoad(Strict):
     index: Annotated[int, Field(ge=0)]
     generators: Annotated[int, Field(ge=1)]
     rate_per_s: Annotated[float, Field(ge=0, le=20000)]
+    asked_rate_per_s: Annotated[float, Field(ge=0, le=20000)] | None = None
     duration_s: Seconds
     operation_timeout_s: Seconds
     max_in_flight: Annotated[int, Field(ge=1)]

@@ -13,6 +13,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words imp
     on_state,
     state_words,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 
 WIDTH = 100
 # Rows of a table or a chart that are shown of a plan with more.
@@ -49,9 +50,17 @@ def _head(plan: Mapping[str, Any]) -> Iterator[str]:
         yield "options   " + ", ".join(f"{name}={value}" for name, value in scenario["options"].items())
     for part in plan["load"]:
         yield (
-            f"load      {part['rate_per_s']:g} operations/s from {part['observer']}, {part['workload']} on "
+            f"load      {rate_words(part)} from {part['observer']}, {part['workload']} on "
             f"{part['system']}, clients: {', '.join(client['name'] for client in part['clients'])}"
         )
+
+
+def rate_words(part: Mapping[str, Any]) -> str:
+    """Say at which rate a generator sends, and what was asked of it where the cluster bears less."""
+    rate = number(part.get("rate_per_s"), 0.0)
+    asked = number(part.get("asked_rate_per_s"), rate)
+    lowered = f" ({asked:g} asked, max_rate of the cluster)" if asked != rate else ""
+    return f"{rate:g} operations/s{lowered}"
 
 
 def _promises(plan: Mapping[str, Any]) -> Iterator[str]:

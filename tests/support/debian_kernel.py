@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 INIT = Path(__file__).with_name("debian_kernel_init.sh")
@@ -30,78 +31,26 @@ EARLY_MODULES = (
 MEMORY_MIB, DISK = 2560, "6G"
 
 
-def fetch() -> Path:
-    """Unpack the newest kernel of the package sources, and a static busybox; returns the folder."""
-    said = _output("apt-cache", "depends", "linux-image-amd64")
-    image = next(line.split()[-1] for line in said.splitlines() if "Depends: linux-image-" in line)
-    folder = CACHE / image
-    if not folder.exists():
-        building = folder.with_suffix(".building")
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
-        with tempfile.TemporaryDirectory() as packages:
-            subprocess.run(["apt-get", "download", "-qq", image, "busybox-static"], cwd=packages, check=True)
-            for package in Path(packages).glob("*.deb"):
-                subprocess.run(["dpkg-deb", "--extract", str(package), str(building)], check=True)
-        _output(str(building / "bin/busybox"), "depmod", "-b", str(building), _release(building))
-        building.rename(folder)
-    return folder
-
-
-def _release(kernel: Path) -> str:
-    return next((kernel / "lib/modules").iterdir()).name
-
-
-def in_order(dependencies: str, wanted: tuple[str, ...]) -> list[str]:
-    """Files of modules out of the text of modules.dep, each after those that it needs."""
-    needs = {
-        file: below.split() for file, below in (line.split(":", 1) for line in dependencies.splitlines())
-    }
-    files = {Path(file).name.split(".")[0].replace("-", "_"): file for file in needs}
-    found: dict[str, None] = {}
-
-    def add(file: str) -> None:
-        for below in reversed(needs[file]):
-            add(below)
-        found[file] = None
-
-    for name in wanted:
-        add(files[name])
-    return list(found)
-
-
-def make_initrd(kernel: Path, job: str, work: Path) -> Path:
+def make_initrd(debian: Path, job: str, work: Path) -> Path:
     """Pack what runs first: the script, the early modules, and the job."""
-    top, modules = work / "initrd", kernel / "lib/modules" / _release(kernel)
-    for name in ("bin", "modules", "dev", "proc", "sys", "lower", "scratch", "new"):
-        (top / name).mkdir(parents=True)
-    shutil.copy2(kernel / "bin/busybox", top / "bin")
-    shutil.copy(INIT, top / "init")
-    (top / "init").chmod(0o755)
+    top, packed = work / "initrd", work / "initrd.cpio"
+    kernel.lay_out(debian, top, INIT.read_text(encoding="utf-8"), EARLY_MODULES)
+    for name in ("lower", "scratch"):
+        (top / name).mkdir()
     (top / "job").write_text(job, encoding="utf-8")
-    (top / "kernel").write_text(str(kernel), encoding="utf-8")
-    early = in_order((modules / "modules.dep").read_text(encoding="utf-8"), EARLY_MODULES)
-    for number, file in enumerate(early):
-        shutil.copy(modules / file, top / "modules" / f"{number:03}-{Path(file).name}")
-    names = "\n".join(str(path.relative_to(top)) for path in sorted(top.rglob("*")))
-    packed = work / "initrd.cpio"
-    with packed.open("wb") as file:
-        pack = [str(kernel / "bin/busybox"), "cpio", "-o", "-H", "newc"]
-        subprocess.run(
-            pack, cwd=top, input=names.encode(), stdout=file, stderr=subprocess.DEVNULL, check=True
-        )
+    (top / "kernel").write_text(str(debian), encoding="utf-8")
+    kernel.pack(debian, top, packed)
     return packed
 
 
-def machine(kernel: Path, initrd: Path, disk: Path) -> list[str]:
+def machine(debian: Path, initrd: Path, disk: Path) -> list[str]:
     """Return the command line of the emulated machine."""
-    (vmlinuz,) = (kernel / "boot").glob("vmlinuz-*")
     said = "console=ttyS0 quiet panic=1 mitigations=off no_timer_check net.ifnames=0"
     return [
         *("nice", "-n", "19", "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot"),
         *("-accel", "tcg,thread=single,tb-size=512", "-icount", "shift=0", "-rtc", "clock=vm"),
         *("-machine", "pc", "-cpu", "max", "-smp", "1", "-m", str(MEMORY_MIB)),
-        *("-kernel", str(vmlinuz), "-initrd", str(initrd), "-append", said),
+        *("-kernel", str(kernel.vmlinuz(debian)), "-initrd", str(initrd), "-append", said),
         *("-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap"),
         *("-device", "virtio-9p-pci,fsdev=root,mount_tag=root"),
         *("-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"),
@@ -117,10 +66,10 @@ def run(command: list[str]) -> int:
     given = [f"export {name}={shlex.quote(os.environ[name])}" for name in kept if name in os.environ]
     job = "\n".join([*given, f"cd {shlex.quote(str(ROOT))}", shlex.join(command), ""])
     with tempfile.TemporaryDirectory(prefix="debian-kernel-", dir="/var/tmp") as work:
-        kernel, disk = fetch(), Path(work) / "disk"
+        debian, disk = kernel.fetch("linux-image-amd64", CACHE), Path(work) / "disk"
         make_disk = ["mke2fs", "-q", "-t", "ext4", "-d", str(IMAGES), str(disk), DISK]
         subprocess.run(make_disk, check=True, stdout=subprocess.DEVNULL)
-        started = machine(kernel, make_initrd(kernel, job, Path(work)), disk)
+        started = machine(debian, make_initrd(debian, job, Path(work)), disk)
         last = ""
         with subprocess.Popen(
             started, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
@@ -133,10 +82,6 @@ def run(command: list[str]) -> int:
         console = disk.with_name("console").read_text(encoding="utf-8", errors="replace")
         print(f"the emulated machine ended by itself:\n{console[-3000:]}", file=sys.stderr)
         return 1
-
-
-def _output(*command: str) -> str:
-    return subprocess.run(command, check=True, text=True, capture_output=True).stdout
 
 
 if __name__ == "__main__":

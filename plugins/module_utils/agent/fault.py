@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,8 @@ class ClusterView:
     `management` are addresses from which the controller reaches the nodes: no fault may cut them.
     `units`, `states`, `data_paths`, `series` and `options` are those of each system's own description;
     `provider` and `switches`, the names of power switches, are by node; `groups` are the inventory's, with
-    their nodes; `topology` is kind, hub and links, no links for a full mesh without latency.
+    their nodes; `topology` is kind, hub and links, no links for a full mesh without latency; `max_rate` is
+    the most operations per second that all observers together can send.
     """
 
     testbed_id: str
@@ -46,6 +48,7 @@ class ClusterView:
     topology: Mapping[str, Any] = field(default_factory=dict)
     management: Sequence[str] = ()
     max_down: int = 0
+    max_rate: float = math.inf
 
     def switch_of(self, node: str) -> str:
         """Return the name of a node's power switch: where nothing else is said, its provider is it."""

@@ -36,6 +36,11 @@ def present(name: str) -> bool:
     return Path("/sys/class/net", name).exists()
 
 
+def is_bridge(name: str) -> bool:
+    """Tell whether there is a bridge of this name."""
+    return Path("/sys/class/net", name, "bridge").is_dir()
+
+
 def ensure(testbed_id: str, gateway: str, subnet: str) -> bool:
     """Make the bridge with this machine's address; returns whether anything changed. Raises LabError."""
     name = bridge_name(testbed_id)

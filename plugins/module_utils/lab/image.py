@@ -54,6 +54,11 @@ _SSHD = (
     "MaxSessions 100\nMaxStartups 100\n"
 )
 _JOURNALD = "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nSystemMaxUse=200M\n"
+# Settings that every node has, by path.
+NODE_FILES = {
+    "etc/ssh/sshd_config.d/testbed.conf": _SSHD,
+    "etc/systemd/journald.conf.d/testbed.conf": _JOURNALD,
+}
 _NO_START = "#!/bin/sh\nexit 101\n"
 
 
@@ -227,8 +232,8 @@ def _install(root: Path, packages: Sequence[str]) -> None:
 
 def _customise(root: Path) -> None:
     """Make the base a node: networkd and sshd on, everything that calls out off, no identity yet."""
-    _write(root / "etc/ssh/sshd_config.d/testbed.conf", _SSHD)
-    _write(root / "etc/systemd/journald.conf.d/testbed.conf", _JOURNALD)
+    for path, text in NODE_FILES.items():
+        _write(root / path, text)
     for key in (root / "etc/ssh").glob("ssh_host_*"):
         key.unlink()
     for unit in MASKED_UNITS:

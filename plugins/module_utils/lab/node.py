@@ -54,6 +54,23 @@ class NodeSpec:
         return record
 
 
+def node_specs(params: dict[str, Any]) -> list[NodeSpec]:
+    """Return the nodes of a module's options; a machine of its own has no limit of processes."""
+    prefix_length = int(params["subnet"].split("/")[1])
+    return [
+        NodeSpec(
+            name=node["name"],
+            address=node["address"],
+            prefix_length=prefix_length,
+            gateway=params["gateway"],
+            limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"] or 0)),
+            images=tuple(node["images"]),
+            disk_bytes=int(node["disk_bytes"]) if node.get("disk_bytes") else None,
+        )
+        for node in params["nodes"]
+    ]
+
+
 class Node:
     """A node of a lab on this machine; PID 1 decides what holds it: a systemd unit, or our control group."""
 

@@ -14,6 +14,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.words im
     condition,
     plainly,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import rate_words
 
 Entry = Mapping[str, Any]
 Pair = tuple[str, str]
@@ -75,7 +76,7 @@ def _hosts(plan: Entry, kind: str) -> str:
 def _load(part: Entry) -> Iterator[Pair]:
     mix = ", ".join(f"{name} {share:.0%}" for name, share in (part.get("mix") or {}).items())
     clients = "; ".join(_client(client) for client in part.get("clients") or [])
-    text = f"{part.get('workload')} at {number(part.get('rate_per_s'), 0.0):g} operations/s, {mix}; "
+    text = f"{part.get('workload')} at {rate_words(part)}, {mix}; "
     text += f"{part.get('keys')} keys at once; "
     text += f"time-out {duration(number(part.get('operation_timeout_s'), 0.0))}; clients {clients}"
     yield f"Load {part.get('generator')}", text

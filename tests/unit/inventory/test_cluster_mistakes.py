@@ -118,7 +118,7 @@ MISTAKES = [
     ({"partition_tolerance": 1.5}, "partition_tolerance", "1.5", "true, false or a number of nodes"),
     ({"partition_tolerance": None}, "partition_tolerance", "None", "true, false or a number of nodes"),
     ({"partition_tolerance": 6}, "partition_tolerance", "6", "at most node_count (5)"),
-    ({"provider": "containers"}, "provider", "'containers'", "container (did you mean 'container'?)"),
+    ({"provider": "containers"}, "provider", "'containers'", "container, vm (did you mean 'container'?)"),
     ({"plugin": "cluster"}, "plugin", "'cluster'", "foundation.testbed.cluster"),
     ({"observer_count": 0}, "observer_count", "0", "greater than or equal to 1"),
     ({"topolgy": "mesh"}, "topolgy", "unknown key", "did you mean 'topology'?"),

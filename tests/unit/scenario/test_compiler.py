@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
+import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import complete_grudge
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
@@ -124,12 +127,14 @@ def test_clients_stay_unless_they_are_cut():
         assert sorted(fault["nodes"]["n2"]["blocked"]) == sorted(involved - {"n2"})
 
 
-@given(inputs())
-def test_the_rate_is_split_over_the_observers(given_input):
+@given(inputs(), st.floats(min_value=0.1) | st.just(math.inf))
+def test_the_rate_is_split_over_the_observers_and_no_more_than_they_can_send(given_input, max_rate):
     scenario, cluster = given_input
+    cluster = replace(cluster, max_rate=max_rate)
     load = compile_plan("x", scenario, cluster)["load"]
     assert [part["observer"] for part in load] == list(cluster.observers)
-    assert abs(sum(part["rate_per_s"] for part in load) - scenario.workload.rate) < 1e-6
+    assert sum(part["rate_per_s"] for part in load) == pytest.approx(min(scenario.workload.rate, max_rate))
+    assert sum(part["asked_rate_per_s"] for part in load) == pytest.approx(scenario.workload.rate)
     assert len({part["seed"] for part in load}) == len(load)
     assert [(part["index"], part["generators"]) for part in load] == [
         (i, len(load)) for i in range(len(load))

@@ -28,7 +28,12 @@ from hypothesis import strategies as st
 
 FILES = sorted(SCENARIOS_DIR.glob("*.yml"))
 ORIGINALS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES}
-SPLIT = ORIGINALS["etcd_majority_partition.yml"]
+SPLIT = ORIGINALS["etcd_majority_partition.yml"] | {
+    "conditions": [{
+        "type": "partition", "id": "split", "at": "10s", "for": "20s",
+        "groups": {"a": ["n1", "n2", "n3"], "b": ["n4", "n5"]},
+    }]
+}  # fmt: skip
 NODES = {f"n{i}": f"10.77.0.{10 + i}" for i in range(1, 6)}
 LOCAL = ClusterView(
     "local", NODES, {"observer1": "10.77.0.2"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]}

@@ -29,6 +29,8 @@ CLUSTER = ClusterView(
     "t", NODES, {"observer1": "10.0.0.2"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]}
 )
 GOOD = yaml.safe_load((SCENARIOS_DIR / "etcd_majority_partition.yml").read_text(encoding="utf-8"))
+del GOOD["conditions"][0]["shape"]
+GOOD["conditions"][0]["groups"] = {"majority": ["n1", "n2", "n3"], "minority": ["n4", "n5"]}
 
 
 def changed(path, value):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
-from ansible_collections.foundation.testbed.tests.support.debian_kernel import in_order
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.kernel import in_order
 
 
 def test_modules_come_after_those_that_they_need():
