@@ -64,7 +64,7 @@ class PowerFault(ProviderFault[Switch]):
         return self._applied(entry, began_ns, killed=switch.cut())
 
     def _have_it_go_down(self, switch: Switch, entry: Record) -> Optional[int]:
-        """Have the node's own kernel do it; returns how many processes ended, where they are this machine's."""
+        """Have the node's own kernel do it; returns how many of this machine's processes ended."""
         old, patience_s = switch.processes(), SHUTDOWN_S * switch.patience
         if switch.boot_id() == entry["boot_id"]:  # else a predecessor has done it
             OWN_ACT[self.fault["action"]](switch)
