@@ -63,14 +63,14 @@ class PowerFault(ProviderFault[Switch]):
             return self._applied(entry, began_ns, **self._cut_and_lose(switch))
         return self._applied(entry, began_ns, killed=switch.cut())
 
-    def _have_it_go_down(self, switch: Switch, entry: Record) -> int:
-        """Have the node's own kernel do it; returns how many processes of this machine's that ended."""
+    def _have_it_go_down(self, switch: Switch, entry: Record) -> Optional[int]:
+        """Have the node's own kernel do it; returns how many of this machine's processes ended."""
         old, patience_s = switch.processes(), SHUTDOWN_S * switch.patience
         if switch.boot_id() == entry["boot_id"]:  # else a predecessor has done it
             OWN_ACT[self.fault["action"]](switch)
         if not wait_until(lambda: switch.boot_id() != entry["boot_id"], patience_s):
             raise LabError(f"{switch.name} did not go down within {patience_s:g} s")
-        return len(old - switch.processes())
+        return len(old - switch.processes()) if old else None
 
     def _cut_and_lose(self, switch: Switch) -> Record:
         witness = self._witness(switch)
