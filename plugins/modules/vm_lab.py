@@ -183,8 +183,12 @@ def answering(lab: VmLab, params: dict, _check_mode: bool) -> dict:
 
 def absent(lab: VmLab, params: dict, check_mode: bool) -> dict:
     """Remove machines, or all there is of the lab."""
-    there = bool(lab.present()) or bridge.present(bridge.bridge_name(params["testbed_id"]))
-    if check_mode:
+    there = lab.paths.home.exists() or bridge.present(bridge.bridge_name(params["testbed_id"]))
+    if there and not check_mode:
+        libvirt.ensure()  # whoever rebooted this machine has machines in it all the same
+    if libvirt.problem() is None:
+        there = there or bool(lab.present())
+    if check_mode or not there:
         return {"changed": there, "consoles": {}}
     consoles = lab.keep_consoles(params["keep_consoles"])
     lab.remove(params["names"])
