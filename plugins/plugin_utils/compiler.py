@@ -57,7 +57,8 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
             "rate_share": scenario.workload.minimum_rate_share,
         },
     }
-    return {**plan, "monitor": monitor_program(plan, _running(scenario.system, cluster), cluster.series)}
+    endpoints = _running(scenario.system, cluster)
+    return {**plan, "monitor": monitor_program(plan, endpoints, cluster.series, cluster.max_rate)}
 
 
 def plan_text(plan: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,13 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths imp
     EXPORTER_PORT,
     PROMETHEUS_PORT,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prober import EVERY_S
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
 
 Entry = dict[str, Any]
 
+# Of each node a read and a write in each round.
+PROBES = 2
 PROMETHEUS = f"http://127.0.0.1:{PROMETHEUS_PORT}"
 # Figures that have not been written anew for 4 s are nobody's present state: they are missing.
 _FRESH = "and on (node) changes(testbed_figures_total[4s]) > 0"
@@ -67,8 +71,16 @@ def system_series(system: System) -> list[Entry]:
     return [{"name": name, **series.model_dump()} for name, series in declared.items()]
 
 
+def probe_every_s(nodes: int, max_rate: float) -> float:
+    """Return the seconds between two rounds of probes: all together are no more than the cluster bears."""
+    return max(EVERY_S, round(nodes * PROBES / max_rate, 3))
+
+
 def monitor_program(
-    plan: Mapping[str, Any], endpoints: Mapping[str, str], series: Mapping[str, Sequence[Entry]]
+    plan: Mapping[str, Any],
+    endpoints: Mapping[str, str],
+    series: Mapping[str, Sequence[Entry]],
+    max_rate: float = math.inf,
 ) -> Entry:
     """Return the plan's part for the first observer: whom to probe, and what to ask Prometheus at the end.
 
@@ -90,6 +102,7 @@ def monitor_program(
     return {
         "system": system,
         "endpoints": dict(endpoints),
+        "probe_every_s": probe_every_s(len(endpoints), max_rate),
         "prometheus": PROMETHEUS,
         "series": [*known, *asked],
     }

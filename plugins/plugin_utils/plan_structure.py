@@ -170,6 +170,7 @@ class PlannedMonitor(Strict):
 
     system: str
     endpoints: dict[str, str]
+    probe_every_s: Annotated[float, Field(gt=0)] | None = None
     prometheus: str
     series: list[PlannedSeries]
 

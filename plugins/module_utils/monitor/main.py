@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.monitor import prometheus
-from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prober import Prober
+from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prober import EVERY_S, Prober
 
 # Seconds for all queries together: what Prometheus does not say by then is missing, and the run ends.
 QUERIES_S = 10.0
@@ -36,7 +36,9 @@ async def _probe(program: dict[str, Any], adapter: ModuleType, out: Path) -> Non
     monitor = program["monitor"]
     clock = RunClock(program["start_wall_ns"])
     namespace = f"{program['run']}/probe/"
-    work = asyncio.ensure_future(Prober(adapter, monitor["endpoints"], namespace, out, clock).run())
+    every_s = float(monitor.get("probe_every_s") or EVERY_S)  # a plan of an older version does not say it
+    prober = Prober(adapter, monitor["endpoints"], namespace, out, clock, every_s)
+    work = asyncio.ensure_future(prober.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, work.cancel)
     with contextlib.suppress(asyncio.CancelledError):

@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The prober: a cheap read and a cheap write through every node, four times a second."""
+"""The prober: a cheap read and a cheap write through every node, four times a second or as the plan says."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Probe(NamedTuple):
     kind: str
 
 
-def schedule(nodes: list[str]) -> Iterator[Probe]:
-    """Yield the probes of all nodes without end, spread evenly over each quarter of a second."""
+def schedule(nodes: list[str], every_s: float = EVERY_S) -> Iterator[Probe]:
+    """Yield the probes of all nodes without end, spread evenly over each round of `every_s`."""
     turns = [(node, kind) for kind in ("read", "write") for node in nodes]
     turn = 0
     while turns:
         for place, (node, kind) in enumerate(turns):
-            yield Probe(round(EVERY_S * (turn + place / len(turns)), 6), node, kind)
+            yield Probe(round(every_s * (turn + place / len(turns)), 6), node, kind)
         turn += 1
 
 
@@ -40,7 +40,13 @@ class Prober:
     """Sends the probes and writes what became of each into `probes.jsonl`."""
 
     def __init__(
-        self, module: ModuleType, endpoints: dict[str, str], namespace: str, out: Path, clock: RunClock
+        self,
+        module: ModuleType,
+        endpoints: dict[str, str],
+        namespace: str,
+        out: Path,
+        clock: RunClock,
+        every_s: float = EVERY_S,
     ) -> None:
         numbers = Numbers({"generator": "prober"})
         self._groups = {
@@ -48,13 +54,14 @@ class Prober:
             for node, address in endpoints.items()
         }
         self._namespace, self._clock, self._lines = namespace, clock, Lines(out / "probes.jsonl")
+        self._every_s = every_s
         self._open: set[asyncio.Future[None]] = set()
         self._written = 0
 
     async def run(self) -> None:
         """Probe until cancelled; what is still open then is given its time-out."""
         try:
-            for probe in schedule(list(self._groups)):
+            for probe in schedule(list(self._groups), self._every_s):
                 await self._clock.until(probe.t_s)
                 task = asyncio.ensure_future(self._send(probe))
                 self._open.add(task)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import threading
@@ -17,7 +18,14 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.monitor import prober
 from ansible_collections.foundation.testbed.plugins.module_utils.monitor.main import run_monitor
-from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prober import Prober, schedule
+from ansible_collections.foundation.testbed.plugins.module_utils.monitor.prober import (
+    EVERY_S,
+    Prober,
+    schedule,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import probe_every_s
+from hypothesis import given
+from hypothesis import strategies as st
 
 ENDPOINTS = {"n1": "10.0.0.1", "n2": "10.0.0.2"}
 
@@ -75,6 +83,15 @@ def test_every_node_is_asked_for_four_reads_and_four_writes_a_second():
     times = [probe.t_s for probe in first]
     assert times == sorted(times)
     assert not list(islice(schedule([]), 1))
+
+
+@given(st.integers(1, 250), st.floats(0.01, 20000) | st.just(math.inf))
+def test_probes_are_never_more_than_the_cluster_bears(nodes, max_rate):
+    every_s = probe_every_s(nodes, max_rate)
+    assert every_s >= EVERY_S
+    assert every_s == EVERY_S or 2 * nodes / every_s <= max_rate * 1.01
+    first = list(islice(schedule([f"n{i}" for i in range(nodes)], every_s), 2 * nodes + 1))
+    assert first[-1].t_s == pytest.approx(every_s), "the second round begins a round later"
 
 
 @pytest.mark.parametrize(
