@@ -51,7 +51,7 @@ def processes() -> list[str]:
         {
             f"{name} {'stopped' if state in 'Tt' else 'runs'}"
             for state, name in rows
-            if name not in PASSING_PROCESSES
+            if name not in PASSING_PROCESSES and not name.startswith("kworker/")
         }
     )
 
