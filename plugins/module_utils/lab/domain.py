@@ -72,8 +72,8 @@ class Domain:
 
 
 def domain_name(testbed_id: str, node: str) -> str:
-    """Return what libvirt calls a node."""
-    return f"tb-{testbed_id}-{node}"
+    """Return what libvirt calls a node; no id and no name has a dot, so no lab takes another's for its own."""
+    return f"tb-{testbed_id}.{node}"
 
 
 def mac_address(name: str) -> str:

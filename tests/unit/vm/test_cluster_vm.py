@@ -25,7 +25,7 @@ def test_each_machine_says_which_domain_it_is_and_whose():
     cluster = parsed(vm={"bridge": "br0"})
     hosts = {host["name"]: host["vars"] for host in expand(cluster, {})}
     assert {name: host["testbed_domain"] for name, host in hosts.items()} == {
-        "observer1": "tb-t-observer1", "n1": "tb-t-n1", "n2": "tb-t-n2", "n3": "tb-t-n3",
+        "observer1": "tb-t.observer1", "n1": "tb-t.n1", "n2": "tb-t.n2", "n3": "tb-t.n3",
     }  # fmt: skip
     assert all(host["testbed_pids"] is None for host in hosts.values())
     assert provider_vars(cluster, Path()) == {

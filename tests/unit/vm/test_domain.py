@@ -8,7 +8,11 @@ import re
 from xml.etree import ElementTree as ET
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.domain import Domain, mac_address
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.domain import (
+    Domain,
+    domain_name,
+    mac_address,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +59,17 @@ def test_no_name_breaks_out_of_the_description(name):
 def test_addresses_are_qemus_own_and_stay(name):
     assert re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac_address(name))
     assert mac_address(name) == mac_address(name)
+
+
+ids = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True)
+names = st.from_regex(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
+
+
+@given(ids, ids, names)
+def test_no_lab_takes_machines_of_another_for_its_own(one, other, node):
+    """A lab removes what it does not want of all machines with its prefix: those of `vm-x` were some of `vm`'s."""
+    assert domain_name(other, node).startswith(domain_name(one, "")) == (one == other)
+
+
+def test_an_id_that_begins_as_another_is_another_lab():
+    assert not domain_name("vm-x", "n1").startswith(domain_name("vm", ""))
