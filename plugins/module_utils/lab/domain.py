@@ -72,7 +72,7 @@ class Domain:
 
 
 def domain_name(testbed_id: str, node: str) -> str:
-    """Return what libvirt calls a node; no id and no name has a dot, so no lab takes another's for its own."""
+    """Return what libvirt calls a node; as no id has a dot, no lab takes another's for its own."""
     return f"tb-{testbed_id}.{node}"
 
 

@@ -216,9 +216,8 @@ class VmLab:
     def remove(self, names: Sequence[str] = ()) -> None:
         """Remove machines with their files, or all of them with bridge and keys. Raises LabError."""
         if not names:
-            for job in self.paths.home.glob(
-                "power/*/job.json"
-            ):  # so that no power program begins anything now
+            # so that no power program begins anything now
+            for job in self.paths.home.glob("power/*/job.json"):
                 job.unlink(missing_ok=True)
         _at_once(self._remove, names or self.present())
         if not names:

@@ -67,7 +67,7 @@ names = st.from_regex(r"[a-z]([a-z0-9-]{0,9}[a-z0-9])?", fullmatch=True)
 
 @given(ids, ids, names)
 def test_no_lab_takes_machines_of_another_for_its_own(one, other, node):
-    """A lab removes what it does not want of all machines with its prefix: those of `vm-x` were some of `vm`'s."""
+    """Of machines with its prefix a lab removes what it does not want: those of `vm-x` were `vm`'s too."""
     assert domain_name(other, node).startswith(domain_name(one, "")) == (one == other)
 
 
