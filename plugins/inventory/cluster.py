@@ -66,6 +66,19 @@ options:
         gets so many, and its report says so.
       - All hosts have it as the variable C(testbed_max_rate).
     type: float
+  min_operation_timeout:
+    description:
+      - The shortest time, such as C(5s), after which an operation counts as unanswered here; a scenario that
+        asks for less gets so much, and its report says so.
+      - All hosts have it in seconds as the variable C(testbed_min_operation_timeout_s).
+    type: str
+  scrape_interval:
+    description:
+      - How often Prometheus and the nodes look at their figures, and a run asks every node's system how it
+        is, from C(1s) to C(60s).
+      - All hosts have it in seconds as the variable C(testbed_scrape_interval_s).
+    type: str
+    default: 1s
   subnet:
     description:
       - IPv4 network of the nodes, which must be free on this machine.
@@ -73,9 +86,13 @@ options:
     type: str
   vm:
     description:
-      - For O(provider=vm) alone, C(bridge), a bridge of this machine's in place of the lab's, C(image), a
-        disk image with cloud-init in place of those made here, and C(nameservers), addresses for machines
+      - For O(provider=vm) alone, C(bridge), a bridge of the hypervisor's in place of the lab's, C(image), a
+        disk image with cloud-init in place of those made there, and C(nameservers), addresses for machines
         with C(image).
+      - With C(hypervisor) the machines are another machine's, else this one's. It has C(address) and, where
+        wanted, C(ssh) (C(user), root unless it is given, C(port), C(key), C(become)), C(host_key),
+        C(known_hosts), and C(reach), which is C(jump) (through the hypervisor) or C(direct). It becomes the
+        host C(hypervisor) of the group C(testbed_hypervisors).
     type: dict
   baremetal:
     description:
@@ -149,8 +166,10 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import 
     lab_vars,
     nested_groups,
     parse_cluster,
+    provider_lab_vars,
     provider_vars,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_vm import hypervisors
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitoring_vars
 from ansible_collections.foundation.testbed.plugins.plugin_utils.source_file import read_source
@@ -178,13 +197,15 @@ class InventoryModule(BaseInventoryPlugin):
             # An AnsibleError would send the file on to the next plugin, and its complaints bury the mistake.
             Display().error(str(error), wrap_text=False)
             raise SystemExit(ExitStatus.BAD_INPUT) from None
-        for name, value in {**lab_vars(cluster), **monitoring_vars(systems)}.items():
+        folder = Path(path).resolve().parent
+        lab = {**lab_vars(cluster), **provider_lab_vars(cluster, folder), **monitoring_vars(systems)}
+        for name, value in lab.items():
             inventory.set_variable("all", name, value)
         for group in ("nodes", "observers", f"provider_{cluster.provider}"):
             inventory.add_group(group)
-        for name, value in provider_vars(cluster, Path(path).resolve().parent).items():
+        for name, value in provider_vars(cluster, folder).items():
             inventory.set_variable(f"provider_{cluster.provider}", name, value)
-        for host in hosts:
+        for host in [*hosts, *hypervisors(cluster, folder)]:
             for group in host["groups"]:
                 inventory.add_group(group)
                 inventory.add_host(host["name"], group=group)

@@ -9,7 +9,8 @@ module: power_program
 short_description: Cut the power of nodes, or break their disks, by plan, and take it back
 description:
   - Runs on the controller's own machine, which holds the containers, or reaches the libvirt or the management
-    controllers of the nodes. C(present) starts a program that does so on its own clock,
+    controllers of the nodes; where the inventory has a hypervisor elsewhere (group C(testbed_hypervisors)),
+    the program runs there, by ssh. C(present) starts a program that does so on its own clock,
     whatever becomes of the play; it runs twice, and each goes on should the other die.
   - C(ended) waits until the program of a run has ended. C(absent) ends every program of the lab and takes
     back what they have done.
@@ -41,7 +42,9 @@ options:
     description: Start instant of the run, in nanoseconds since the epoch. Needed where O(state=present).
     type: int
   records:
-    description: Folder for the ledgers, one folder for each node in it. Needed where O(state=present).
+    description:
+      - Folder for the ledgers, one folder for each node in it. Needed where O(state=present).
+      - Where a hypervisor elsewhere has the nodes, its ledgers are put there by the other states.
     type: path
   plan:
     description: A plan, of which O(faults) are those that a provider does. A plan without any is no work.

@@ -41,6 +41,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+disks:
+  description: Files of all disks that were asked for.
+  returned: success
+  type: list
+  elements: str
 made:
   description: Files of the disks that this call made (or would make, in check mode).
   returned: success
@@ -77,7 +82,8 @@ def main() -> None:
         ]
     except LabError as error:
         module.fail_json(msg=f"the disk cannot be made: {error}")
-    module.exit_json(changed=bool(made), made=made)
+    disks = [str(store.base(*each)) for each in sorted(wanted)]
+    module.exit_json(changed=bool(made), made=made, disks=disks)
 
 
 if __name__ == "__main__":

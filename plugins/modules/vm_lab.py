@@ -68,6 +68,13 @@ options:
     type: list
     elements: str
     default: []
+  authorized_keys:
+    description:
+      - Public keys of a controller elsewhere, which get into the machines beside the lab's own. Machines that
+        were made for another controller are refused.
+    type: list
+    elements: str
+    default: []
   kvm:
     description: Whether the processor runs the machines itself.
     type: bool
@@ -131,6 +138,11 @@ domains:
   description: Each machine's definition, by the name of its node.
   returned: when O(state=laid_out)
   type: dict
+known_hosts:
+  description: Lines by which ssh knows the machines; of those that stand with O(state=planned).
+  returned: when O(state=planned) or O(state=laid_out)
+  type: list
+  elements: str
 consoles:
   description: Where what machines printed was kept, by node.
   returned: when O(state=absent)
@@ -155,7 +167,8 @@ def planned(lab: VmLab, params: dict, check_mode: bool) -> dict:
     fresh = check_mode and not lab.paths.node_names() and libvirt.problem() is not None
     present = {} if fresh else lab.present()
     change = plan(node_specs(params), present)
-    return {"changed": change.needed, "standing": bool(present), **told(change)}
+    known_hosts = lab.known_hosts()
+    return {"changed": change.needed, "standing": bool(present), "known_hosts": known_hosts, **told(change)}
 
 
 def laid_out(lab: VmLab, params: dict, check_mode: bool) -> dict:
@@ -163,13 +176,14 @@ def laid_out(lab: VmLab, params: dict, check_mode: bool) -> dict:
     specs = node_specs(params)
     change = plan(specs, lab.present())
     if check_mode:
-        return {"changed": change.needed, "domains": {}}
+        return {"changed": change.needed, "domains": {}, "known_hosts": []}
     if params["bridge"] is None:
         bridge.ensure(params["testbed_id"], params["gateway"], params["subnet"])
     elif not bridge.is_bridge(params["bridge"]):
         raise LabError(f"vm.bridge: given {params['bridge']}; allowed: a bridge of this machine's")
     lab.lay_out(change, specs)
-    return {"changed": change.needed, "domains": {s.name: lab.domain(s, params["kvm"]).xml() for s in specs}}
+    domains = {spec.name: lab.domain(spec, params["kvm"]).xml() for spec in specs}
+    return {"changed": change.needed, "domains": domains, "known_hosts": lab.known_hosts()}
 
 
 def answering(lab: VmLab, params: dict, _check_mode: bool) -> dict:
@@ -230,6 +244,7 @@ def main() -> None:
             "bridge": {"type": "str"},
             "image": {"type": "path"},
             "nameservers": {"type": "list", "elements": "str", "default": []},
+            "authorized_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "kvm": {"type": "bool", "default": False},
             "timeout_s": {"type": "float", "default": 120.0},
             "state_dir": {"type": "path", "default": "/var/lib/foundation-testbed"},
@@ -243,7 +258,11 @@ def main() -> None:
     try:
         with Lab(paths).locked():
             owner.require(paths, "vm")
-            lab = VmLab(paths, module.params["bridge"], how_to_boot(module.params))
+            lab = VmLab(
+                paths, module.params["bridge"], how_to_boot(module.params), module.params["authorized_keys"]
+            )
+            if module.params["state"] != "absent":
+                lab.require_controller()
             result = STATES[module.params["state"]](lab, module.params, module.check_mode)
     except (LabError, OSError) as error:
         module.fail_json(msg=str(error))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.domain import domain_name
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.libvirt import URI
+from ansible_collections.foundation.testbed.plugins.plugin_utils import cluster_hypervisor
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_baremetal import Address
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Mistakes
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +30,8 @@ class Vm(BaseModel):
     # A disk image with cloud-init and a boot loader, beside the description where it is no absolute path.
     image: Annotated[str, Field(min_length=1)] | None = None
     nameservers: list[Address] | None = None
+    # Without it the machines are this machine's.
+    hypervisor: cluster_hypervisor.Hypervisor | None = None
 
 
 def check(cluster: Any) -> None:
@@ -45,6 +48,8 @@ def _problems(cluster: Any) -> Iterator[str]:
         return
     if cluster.vm is not None and cluster.vm.nameservers is not None and cluster.vm.image is None:
         yield "vm.nameservers: given without an image; allowed: with vm.image, as other machines have no DNS"
+    if cluster.vm is not None and cluster.vm.hypervisor is not None:
+        yield from cluster_hypervisor.problems(cluster, cluster.vm.hypervisor)
     limits = {
         "resource_limits": cluster.resource_limits,
         "observer_resource_limits": cluster.observer_resource_limits,
@@ -59,17 +64,32 @@ def _problems(cluster: Any) -> Iterator[str]:
             yield f"{key}.disk: given {given.disk // 2**20}M for provider vm; allowed: at least 1G"
 
 
-def group_variables(vm: Vm | None, folder: Path) -> dict[str, Any]:
-    """Variables of the provider's group; `folder` is the inventory's."""
+def lab_variables(vm: Vm | None, folder: Path) -> dict[str, Any]:
+    """What whoever makes the machines is told, which is none of them; `folder` is the inventory's."""
     own = vm or Vm()
     given = {
         "testbed_bridge": own.bridge,
         "testbed_vm_image": str(folder / Path(own.image).expanduser()) if own.image else None,
         "testbed_nameservers": own.nameservers,
     }
-    return {"testbed_hypervisor": URI, **{name: value for name, value in given.items() if value is not None}}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def group_variables(vm: Vm | None, folder: Path) -> dict[str, Any]:
+    """Variables of the machines; `folder` is the inventory's."""
+    elsewhere = vm.hypervisor.machine_variables(folder) if vm and vm.hypervisor else {}
+    return {"testbed_hypervisor": URI, **elsewhere}
 
 
 def own_variables(testbed_id: str, name: str) -> dict[str, Any]:
     """Variables of one machine."""
     return {"testbed_domain": domain_name(testbed_id, name)}
+
+
+def hypervisors(cluster: Any, folder: Path) -> list[dict[str, Any]]:
+    """Return the hypervisor elsewhere as a host, as `cluster.expand` returns others; none without one."""
+    if cluster.vm is None or cluster.vm.hypervisor is None:
+        return []
+    variables = cluster.vm.hypervisor.variables(folder)
+    host, group = cluster_hypervisor.HOST, cluster_hypervisor.GROUP
+    return [{"name": host, "groups": [group], "vars": variables}]

@@ -14,6 +14,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._switche
 
 # Providers whose nodes have one switch, which the provider itself is.
 OWN_SWITCH = ("container", "vm")
+# Variables with arguments of ssh.
+SSH_ARGUMENTS = ("ansible_ssh_common_args", "ansible_ssh_extra_args")
 
 Record = dict[str, Any]
 
@@ -59,16 +61,18 @@ def _of_vm(variables: Mapping[str, Any]) -> Record:
         "uri": str(variables.get("testbed_hypervisor") or ""),
         "domain": str(variables.get("testbed_domain") or ""),
     }
-    return {"vm": vm, "host": host_said(variables)}
+    # the program runs beside the machine: extra arguments lead through a hypervisor elsewhere
+    ways = SSH_ARGUMENTS[:1] if variables.get("testbed_hypervisor_host") else SSH_ARGUMENTS
+    return {"vm": vm, "host": host_said(variables, ways)}
 
 
 _OF_PROVIDER = {"baremetal": _of_host, "vm": _of_vm}
 
 
-def host_said(variables: Mapping[str, Any]) -> Record:
+def host_said(variables: Mapping[str, Any], ways: Iterable[str] = SSH_ARGUMENTS) -> Record:
     """Return how ssh gets to a root shell of a host, as Ansible's own ssh connection would."""
     key = variables.get("ansible_ssh_private_key_file")
-    words = (str(variables.get(name) or "") for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"))
+    words = (str(variables.get(name) or "") for name in ways)
     user = variables.get("ansible_user")
     return {
         "address": str(variables.get("ansible_host") or variables["testbed_address"]),

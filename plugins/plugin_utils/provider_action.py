@@ -4,21 +4,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError, wait_until
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import power_dir, works
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.desk import records_of
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch import Switch
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switches import switch_of
-from ansible_collections.foundation.testbed.plugins.plugin_utils.agent_archive import power_archive
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_action import FaultAction
+from ansible_collections.foundation.testbed.plugins.plugin_utils.hypervisor_desk import HEAL_S, Desk, desk_of
 from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said, unknown
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import iso, lab_of
 
@@ -28,67 +23,48 @@ AHEAD_S, EVIDENCE_S = 0.5, 45.0
 Answer = dict[str, Any]
 
 
-def active(lab: LabPaths, prefix: str) -> str | None:
-    """Return the run of an ad hoc fault of this name that goes on, or None."""
-    folders = power_dir(lab).glob(f"{prefix}-*")
-    names = [folder.name for folder in folders if folder.name.rpartition("-")[0] == prefix and works(folder)]
-    return names[0] if names else None
-
-
-def first_entries(path: Path) -> Answer:
-    """Return the first entry of each event in a ledger."""
-    entries: Answer = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        entry = json.loads(line)
-        entries.setdefault(entry["event"], entry)
-    return entries
-
-
 class ProviderAction(FaultAction):
-    """Begins or takes back one fault from this machine, by the node's provider; a kind only names itself."""
+    """Begins or takes back one fault by the node's provider, where its nodes are; a kind names itself."""
 
     def begin(self, common: Answer, for_s: float, program: Answer, task_vars: Any) -> Answer:
         """Start a power program for this one fault; one of the same name that goes on is left alone."""
-        lab, node, prefix = self._where(common, task_vars)
+        desk, node, prefix = self._where(common, task_vars)
         problems = unknown([node], task_vars["hostvars"])
         if problems:
             return {"failed": True, "msg": problems[0], "testbed_exit": int(ExitStatus.BAD_INPUT)}
         said = switch_said(task_vars["hostvars"][node])
         try:
-            switch = switch_of(lab, node, said)
+            switch = switch_of(desk.lab, node, said)
+            job = desk.ask("ad_hoc", prefix=prefix)["job"]
+            if job is not None:
+                return self._again(job, program)
+            if self._task.check_mode:
+                return {"changed": True}
+            fault = {**common, "node": node, "start_s": 0.0, "end_s": for_s, **program}
+            job = self._start(desk, f"{prefix}-{time.time_ns() // 10**6}", fault, switch)
+            outcome = self._outcome(desk, job, min(for_s, 1.0), switch)
         except LabError as error:
             return {"failed": True, "msg": str(error)}
-        records = lab.home / "power-records"
-        run = active(lab, prefix)
-        if run is not None:
-            return self._again(lab, run, program)
-        if self._task.check_mode:
-            return {"changed": True}
-        run = f"{prefix}-{time.time_ns() // 10**6}"
-        fault = {**common, "node": node, "start_s": 0.0, "end_s": for_s, **program}
+        return {"run": job["run"], "until": until(job), **outcome}
+
+    @staticmethod
+    def _start(desk: Desk, run: str, fault: Answer, switch: Switch) -> Answer:
+        """Start the program of a fault; returns its job, whose start is on the clock of where it runs."""
         job = {
             "run": run,
-            "testbed_id": lab.testbed_id,
-            "state_dir": str(lab.state_dir),
-            "start_wall_ns": time.time_ns() + int((AHEAD_S + switch.check_ahead_s) * 1e9),
-            "records": str(records / run),
+            "testbed_id": desk.lab.testbed_id,
+            "state_dir": str(desk.lab.state_dir),
+            "ahead_s": AHEAD_S + switch.check_ahead_s,
+            "records": str(records_of(desk.lab, run)),
             "faults": [fault],
         }
-        try:
-            power.start(lab, job, {node: said}, power_archive(), sys.executable)
-        except LabError as error:
-            return {"failed": True, "msg": str(error)}
-        ledger = records / run / f"power-{node}" / "ledger.jsonl"
-        return {"run": run, "until": until(job), **self._outcome(ledger, min(for_s, 1.0), switch)}
+        return dict(desk.ask("start", job=job, switches={switch.name: switch.said})["job"])
 
-    def _outcome(self, ledger: Path, for_s: float, switch: Switch) -> Answer:
-        def told() -> Answer | None:
-            entries = first_entries(ledger)
-            refused = entries.get("check", {}).get("able") is False
-            return entries if refused or {"error", "evidence"} & set(entries) else None
-
-        ahead_s = AHEAD_S + switch.check_ahead_s
-        entries = wait_until(told, ahead_s + for_s + EVIDENCE_S * switch.patience, 0.1) or {}
+    @staticmethod
+    def _outcome(desk: Desk, job: Answer, for_s: float, switch: Switch) -> Answer:
+        wait_s = AHEAD_S + switch.check_ahead_s + for_s + EVIDENCE_S * switch.patience
+        asked = {"run": job["run"], "node": switch.name, "timeout_s": wait_s}
+        entries = desk.ask("outcome", wait_s, **asked)["entries"]
         if "evidence" in entries:
             hidden = ("wall_ns", "mono_ns", "event")
             shown = {key: value for key, value in entries["evidence"].items() if key not in hidden}
@@ -98,32 +74,34 @@ class ProviderAction(FaultAction):
         ]
         return {"failed": True, "changed": True, "msg": f"the fault is not in place: {'; '.join(reasons)}"}
 
-    def _again(self, lab: LabPaths, run: str, program: Answer) -> Answer:
-        job = json.loads((power_dir(lab) / run / "job.json").read_text(encoding="utf-8"))
+    @staticmethod
+    def _again(job: Answer, program: Answer) -> Answer:
         if not program.items() <= job["faults"][0].items():
             return {
                 "failed": True,
                 "msg": f"id: given {job['faults'][0]['id']!r}, the name of another fault that is active; "
                 "allowed: another name, or state=absent first",
             }
-        return {"changed": False, "run": run, "until": until(job)}
+        return {"changed": False, "run": job["run"], "until": until(job)}
 
     def take_back(self, common: Answer, task_vars: Any) -> Answer:
         """Take back what a fault of this name has done to the node."""
-        lab, _node, prefix = self._where(common, task_vars)
-        run = active(lab, prefix)
-        if run is None:
-            return {"changed": False}
+        desk, _node, prefix = self._where(common, task_vars)
         try:
-            done = power.to_heal(lab, run) if self._task.check_mode else power.heal(lab, run)
+            job = desk.ask("ad_hoc", prefix=prefix)["job"]
+            if job is None:
+                return {"changed": False}
+            done = desk.ask("heal", HEAL_S, run=job["run"], check=bool(self._task.check_mode))
         except LabError as error:
             return {"failed": True, "msg": str(error)}
-        return {"changed": True, **done}
+        return {"changed": True, **{key: done[key] for key in ("stopped", "restored")}}
 
     @staticmethod
-    def _where(common: Answer, task_vars: Any) -> tuple[LabPaths, str, str]:
-        node = task_vars["inventory_hostname"]
-        return lab_of(common["testbed_id"], task_vars), node, f"adhoc-{common['id']}-{node}"
+    def _where(common: Answer, task_vars: Any) -> tuple[Desk, str, str]:
+        node, hostvars = task_vars["inventory_hostname"], task_vars["hostvars"]
+        hypervisor = hostvars[node].get("testbed_hypervisor_host")
+        desk = desk_of(lab_of(common["testbed_id"], task_vars), hostvars, hypervisor)
+        return desk, node, f"adhoc-{common['id']}-{node}"
 
 
 def until(job: Answer) -> str:

@@ -96,6 +96,7 @@ def addresses(lab: Lab) -> dict[str, str]:
     return {name: lab.variables(name)["ansible_host"] for name in NAMES}
 
 
+@pytest.mark.short
 def test_machines_answer_with_kernels_of_their_own(made):
     """From nothing to ssh; each answers with the key that was made for it, as ssh takes no other."""
     print(f"three machines from nothing to ssh: {made.seconds:.1f} s")
@@ -108,6 +109,7 @@ def test_machines_answer_with_kernels_of_their_own(made):
         assert failed.strip() == "", f"{name}: {failed}"
 
 
+@pytest.mark.short
 def test_a_second_call_changes_nothing(made):
     before = boot_ids(made.lab)
     outcome = made.lab.playbook(MACHINES)
@@ -177,6 +179,7 @@ def test_a_clock_is_put_forward_and_back_and_the_hosts_left_alone(lab):
     assert abs(time.time() - time.monotonic() - host_s) < 0.5
 
 
+@pytest.mark.short
 def test_a_power_cut_loses_what_was_not_fsynced(lab):
     switch = switch_of(lab, "n1")
     before, witness = switch.boot_id(), switch.witness("cut")
@@ -198,6 +201,16 @@ def test_a_kernel_that_panics_boots_again(lab):
     assert "sysrq triggered crash" in console.read_text(errors="replace")
 
 
+def test_a_reboot_is_orderly_and_keeps_what_was_not_fsynced(lab):
+    switch = switch_of(lab, "n2")
+    before = switch.boot_id()
+    lab.on("n2", "echo kept > /root/written-just-before")
+    switch.reboot()
+    wait_until(lambda: switch.boot_id() not in (None, before), BOOT_S, "another boot of n2")
+    assert lab.on("n2", "cat /root/written-just-before").strip() == "kept"
+
+
+@pytest.mark.short
 def test_what_cannot_start_is_named_and_nothing_is_left(untouched, made, tmp_path):
     """More processors than a machine may have: libvirt says so, of n2; the machines of another lab stand."""
     changed_inventory(tmp_path, "testbed_id: ivm", "testbed_id: ivmfail")

@@ -76,6 +76,29 @@ def living_runs(lab: LabPaths) -> list[str]:
     return sorted(path.parent.name for path in power_dir(lab).glob("*/job.json") if works(path.parent))
 
 
+def active_faults(lab: LabPaths, node: str) -> Iterator[Record]:
+    """Return what holds on a node right now, with instants in seconds since the epoch."""
+    for path, entry in cut_entries(lab):
+        if entry["node"] != node or not entry["applied"] or "last" in entry:
+            continue
+        try:
+            job = json.loads((path.parent / "job.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # it ends just now
+            continue
+        (fault,) = [one for one in job["faults"] if (one["id"], one["node"]) == (entry["id"], node)]
+        until_s = job["start_wall_ns"] / 1e9 + fault["end_s"]
+        yield {
+            "fault": entry["id"],
+            "type": entry["type"],
+            "action": entry["action"],
+            "run": job["run"],
+            "since_s": entry["ended_ns"] / 1e9,
+            "until_s": until_s,
+            "left_s": round(until_s - time.time(), 3),
+            "trace": path.name,
+        }
+
+
 class ProviderFault(Generic[AnySwitch]):
     """One fault on one node, as the agent's are: check, apply, prove, revert, prove it is gone, record.
 

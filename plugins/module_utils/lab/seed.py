@@ -71,7 +71,7 @@ def user_data(
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": host_key[0], "ed25519_public": host_key[1]},
-        "ssh_authorized_keys": [authorized_key],
+        "ssh_authorized_keys": authorized_key.split("\n"),
         "write_files": [
             {
                 "path": f"/{path}",

@@ -48,8 +48,9 @@ class HostShell:
             "sh",
         ]
 
-    def run(self, script: str) -> str:
-        """Standard output of a script; raises LabError."""
+    def run(self, script: str, timeout_s: Optional[float] = None) -> str:
+        """Standard output of a script that has `timeout_s`, or twice the wait, to end; raises LabError."""
+        timeout_s = 2 * self.wait_s if timeout_s is None else timeout_s
         try:
             done = subprocess.run(
                 self.command,
@@ -57,12 +58,12 @@ class HostShell:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=2 * self.wait_s,
+                timeout=timeout_s,
             )
         except FileNotFoundError:
             raise LabError("the command 'ssh' is not installed on the controller") from None
         except subprocess.TimeoutExpired:
-            raise LabError(f"ssh to {self.address}: no end after {2 * self.wait_s:g} s") from None
+            raise LabError(f"ssh to {self.address}: no end after {timeout_s:g} s") from None
         if done.returncode != 0:
             raise LabError(f"ssh to {self.address}: {' '.join(done.stderr.split())}")
         return done.stdout
@@ -142,7 +143,8 @@ class HostWitness(Witness):
         """Write both in one go, and have one of them fsynced with its name."""
         fill = f"head -c {FILLED} /dev/zero >"
         self.shell.run(
-            f"set -e; {fill} {self.synced}; sync {self.synced} {self.folder}; {fill} {self.unsynced}"
+            f"set -e; mkdir -p {self.folder}; {fill} {self.synced}; sync {self.synced} {self.folder}; "
+            f"{fill} {self.unsynced}"
         )
 
     def read(self) -> Optional[dict[str, bool]]:

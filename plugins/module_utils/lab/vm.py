@@ -83,7 +83,7 @@ class Boot(Protocol):
     def create(
         self, spec: NodeSpec, folder: Path, authorized_key: str, host_key: Path, hosts: dict[str, str]
     ) -> None:
-        """Make the files of a new machine in its folder. Raises LabError."""
+        """Make the files of a new machine in its folder; a line for each authorized key. Raises LabError."""
 
     def unready(self, ssh: Sequence[str]) -> Optional[str]:
         """Say what a machine that answers ssh still waits for; raises LabError where that went wrong."""
@@ -92,8 +92,14 @@ class Boot(Protocol):
 class VmLab:
     """The machines of one testbed."""
 
-    def __init__(self, paths: LabPaths, own_bridge: Optional[str] = None, boot: Optional[Boot] = None):
-        self.paths = paths
+    def __init__(
+        self,
+        paths: LabPaths,
+        own_bridge: Optional[str] = None,
+        boot: Optional[Boot] = None,
+        authorized_keys: Sequence[str] = (),
+    ):
+        self.paths, self.authorized_keys = paths, list(authorized_keys)
         self.prefix = domain_name(paths.testbed_id, "")
         self.bridge = own_bridge or bridge.bridge_name(paths.testbed_id)
         self.boot = boot or KernelBoot(paths.state_dir)
@@ -101,6 +107,31 @@ class VmLab:
     def domain_name(self, node: str) -> str:
         """Return what libvirt calls a machine."""
         return self.prefix + node
+
+    def require_controller(self) -> None:
+        """Raise LabError where the machines were made for a controller with another key than this one's."""
+        try:
+            made_for = self._authorized.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            made_for = [] if self.paths.node_names() else self.authorized_keys
+        if made_for != self.authorized_keys:
+            whose = ", ".join(line.split()[-1] for line in made_for) or "this machine itself"
+            raise LabError(
+                f"testbed_id: given {self.paths.testbed_id}, but the machines of that lab were made for "
+                f"{whose}, with another key; allowed: another testbed_id, or destroy them first"
+            )
+
+    @property
+    def _authorized(self) -> Path:
+        """Where it is written for which controllers elsewhere the machines were made."""
+        return self.paths.ssh / "authorized_keys"
+
+    def known_hosts(self) -> list[str]:
+        """Return the lines by which ssh knows the machines, empty before they are made."""
+        try:
+            return (self.paths.ssh / "known_hosts").read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
 
     def present(self) -> dict[str, Present]:
         """Return what there is, also of machines of which libvirt alone knows."""
@@ -135,6 +166,9 @@ class VmLab:
         _at_once(self._remove, change.remove)
         owner.write(self.paths, "vm")
         key = ensure_key(self.paths.ssh / "id_ed25519", f"foundation-testbed-{self.paths.testbed_id}")
+        if self.authorized_keys:
+            self._authorized.write_text("".join(f"{one}\n" for one in self.authorized_keys), encoding="utf-8")
+        authorized = "\n".join([key, *self.authorized_keys])
         hosts = {spec.name: spec.address for spec in specs}
         keys = {spec: ensure_key(self._host_key(spec.name), spec.name) for spec in specs}
         lines = [known_hosts_line([spec.name, spec.address], line) for spec, line in keys.items()]
@@ -143,7 +177,7 @@ class VmLab:
             if spec.name in change.create:
                 folder = self.paths.node(spec.name).home
                 folder.mkdir(parents=True, exist_ok=True)
-                self.boot.create(spec, folder, key, self._host_key(spec.name), hosts)
+                self.boot.create(spec, folder, authorized, self._host_key(spec.name), hosts)
             if spec.name in change.define:
                 self._record(spec, None)
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import (
+    active_faults,
     living_runs,
     lock_of,
     power_dir,
@@ -16,10 +17,14 @@ from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fa
 from ansible_collections.foundation.testbed.plugins.plugin_utils.admission import Admission, refuse_living
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import (
-    active,
     lab_of,
+    listed,
     unreachable,
 )
+
+
+def active(lab, node):
+    return listed(active_faults(lab, node))
 
 
 def lab_with(tmp_path, *entries):

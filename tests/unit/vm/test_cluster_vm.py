@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
     expand,
     parse_cluster,
+    provider_lab_vars,
     provider_vars,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
@@ -28,11 +29,15 @@ def test_each_machine_says_which_domain_it_is_and_whose():
         "observer1": "tb-t.observer1", "n1": "tb-t.n1", "n2": "tb-t.n2", "n3": "tb-t.n3",
     }  # fmt: skip
     assert all(host["testbed_pids"] is None for host in hosts.values())
-    assert provider_vars(cluster, Path()) == {
-        "testbed_hypervisor": "qemu:///system",
-        "testbed_bridge": "br0",
-    }
-    assert provider_vars(parsed(), Path()) == {"testbed_hypervisor": "qemu:///system"}
+    assert provider_vars(cluster, Path()) == {"testbed_hypervisor": "qemu:///system"}
+
+
+def test_whoever_makes_the_machines_is_told_of_bridge_and_image():
+    """The role runs on the hypervisor, which is none of the machines."""
+    assert provider_lab_vars(parsed(), Path()) == {}
+    cluster = parsed(vm={"bridge": "br0", "image": "own.qcow2"})
+    told = {"testbed_bridge": "br0", "testbed_vm_image": "/inv/own.qcow2"}
+    assert provider_lab_vars(cluster, Path("/inv")) == told
 
 
 @pytest.mark.parametrize(

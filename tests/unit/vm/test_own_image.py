@@ -31,7 +31,7 @@ def test_cloud_init_reads_just_the_texts_that_were_written(text, key):
     (written,) = [each for each in read["write_files"] if each["path"] == "/etc/x"]
     assert (base64.b64decode(written["content"]).decode(), written["permissions"]) == (text, "0640")
     assert read["ssh_keys"] == {"ed25519_private": key, "ed25519_public": "ssh-ed25519 A"}
-    assert read["ssh_authorized_keys"] == [key]
+    assert read["ssh_authorized_keys"] == key.split("\n")
 
 
 def test_its_name_and_address_are_the_nodes():
