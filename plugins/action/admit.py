@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.foundation.testbed.plugins.module_utils.lab.provider_fault import living_runs
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.plugin_utils import (
     admission,
     main_process,
@@ -19,6 +19,10 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils import (
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import node_programs
 from ansible_collections.foundation.testbed.plugins.plugin_utils.conclude import conclude
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.hypervisor_desk import (
+    desk_of,
+    hypervisor_of,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.provider_faults import lab_of
 
 
@@ -44,8 +48,7 @@ class ActionModule(ActionBase):
         )
         offsets = admission.clock_offsets_ms(options["answers"], asked_ns, time.time_ns())
         verdict = admission.admit(options["answers"], offsets)
-        lab = lab_of(plan["testbed_id"], task_vars)
-        admission.refuse_living(verdict, living_runs(lab))
+        refuse_busy_provider(verdict, plan, task_vars)
         running = [
             name for name, systems in options["systems"].items() if plan["scenario"]["system"] in systems
         ]
@@ -71,3 +74,18 @@ class ActionModule(ActionBase):
         )
         programs = node_programs(plan, folder.name, start_wall_ns, options["systems"])
         return {**result, "changed": False, "programs": programs, "start_wall_ns": start_wall_ns}
+
+
+def refuse_busy_provider(verdict, plan, task_vars):
+    """Refuse where a power program still goes on, or the hypervisor elsewhere cannot be asked, or is late."""
+    lab = lab_of(plan["testbed_id"], task_vars)
+    try:
+        desk = desk_of(lab, task_vars["hostvars"], hypervisor_of(task_vars["groups"]))
+        told = desk.ask("living")
+    except LabError as error:
+        verdict.refuse(str(error), ExitStatus.UNREACHABLE)
+        return
+    admission.refuse_living(verdict, told["runs"])
+    problem = desk.clock_problem(told)
+    if problem:
+        verdict.refuse(problem, ExitStatus.TESTBED_FAILED)

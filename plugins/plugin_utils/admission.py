@@ -97,8 +97,11 @@ def clock_offsets_ms(
 
 
 def start_instant(now_ns: int, preflight_s: float) -> int:
-    """Choose a whole second far enough ahead: staging takes about as long as the preflight did."""
-    return int(now_ns / 1e9 + preflight_s + 3.0) * 10**9
+    """Choose a whole second far enough ahead.
+
+    Staging takes about as long as the preflight did, and what it starts (agents, generators) as long again.
+    """
+    return int(now_ns / 1e9 + 2 * preflight_s + 2.0) * 10**9
 
 
 def _first_line(answer: Mapping[str, Any]) -> str:

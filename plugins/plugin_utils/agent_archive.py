@@ -7,10 +7,10 @@ The power program of the nodes' providers is packed likewise.
 
 from __future__ import annotations
 
-import io
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+
+from ansible_collections.foundation.testbed.plugins.plugin_utils.python_archive import packed
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = PurePosixPath("ansible_collections/foundation/testbed")
@@ -21,13 +21,11 @@ _MAIN = """import sys
 from ansible_collections.foundation.testbed.plugins.module_utils.{module} import main
 sys.exit(main(sys.argv[1:]))
 """
-# The oldest time a zip can hold: the same code gives the same bytes, whenever it is packed.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def agent_files(root: Path = ROOT) -> dict[str, bytes]:
     """Content of the archive by path in it; every folder is a package."""
-    clients = list(root.glob("roles/*/files/client.py"))
+    clients = list(root.glob("roles/*/files/client*.py"))
     return _files(root, [*_sources(root, PACKAGES), *clients], "agent.cli")
 
 
@@ -48,17 +46,9 @@ def _files(root: Path, sources: Iterable[Path], main: str) -> dict[str, bytes]:
 
 def agent_archive(root: Path = ROOT) -> bytes:
     """Return the archive's bytes."""
-    return _packed(agent_files(root))
+    return packed(agent_files(root))
 
 
 def power_archive(root: Path = ROOT) -> bytes:
     """Return the bytes of the power program's archive."""
-    return _packed(_files(root, _sources(root, POWER_PACKAGES), "lab.power"))
-
-
-def _packed(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return packed(_files(root, _sources(root, POWER_PACKAGES), "lab.desk"))

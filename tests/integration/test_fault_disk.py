@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import signal
 import statistics
+import time
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import power
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 from conftest import NODES
 from support import wait_until
-from test_fault_power import UNIT, begin, entries, paths, programs, proof, wait_for
+from test_fault_power import UNIT, begin, entries, paths, programs, proof
 
 pytestmark = pytest.mark.lab
 __all__ = ["paths"]
@@ -51,9 +52,10 @@ def test_a_slow_disk_is_slow_for_its_node_alone_whoever_dies(lab, paths, tmp_pat
     """The node's own fsyncs wait, another's do not; the worker is killed on the way."""
     before_s = fsync_s(lab, "n1")
     slow = {"type": "disk", "iops": 10}
-    job = begin(paths, tmp_path, ("slow", "n1", "slow", 1, 9), more=slow)
-    wait_for(job, 2)
-    assert fsync_s(lab, "n1") > 0.08 and before_s < 0.04
+    job = begin(paths, tmp_path, ("slow", "n1", "slow", 1, 14), more=slow)
+    limit = ContainerSwitch(paths, "n1").node.disk_limit()
+    wait_until(lambda: limit.get() == 10, 10, "the disk of n1 is slow")
+    assert fsync_s(lab, "n1") > 0.08 > before_s
     assert fsync_s(lab, "n2") < 0.08
     worker, _spare = programs(paths, job)
     os.kill(worker, signal.SIGKILL)
@@ -62,7 +64,7 @@ def test_a_slow_disk_is_slow_for_its_node_alone_whoever_dies(lab, paths, tmp_pat
     assert held and all(entry["present"] and entry["iops"] == 10 for entry in held)
     assert held[-1]["effective"] and gone(tmp_path, "n1", "slow")["probe_passed"]
     assert gone(tmp_path, "n1", "slow")["traces"] == []
-    assert ContainerSwitch(paths, "n1").node.disk_limit().get() is None
+    assert limit.get() is None
 
 
 def test_a_disk_that_fails_comes_back_with_what_had_reached_it(lab, paths, tmp_path):
@@ -79,8 +81,8 @@ def test_a_disk_that_fails_comes_back_with_what_had_reached_it(lab, paths, tmp_p
 
 def test_a_power_cut_loses_what_was_not_fsynced(lab, paths, tmp_path):
     lab.on("n3", "echo kept > /srv/kept && sync /srv/kept && sync /srv")
-    job = begin(paths, tmp_path, ("cut", "n3", "crash", 2, 8), more={"lose_unsynced": True})
-    wait_for(job, 1.5)
+    job = begin(paths, tmp_path, ("cut", "n3", "crash", 5, 11), more={"lose_unsynced": True})
+    time.sleep(max(job["start_wall_ns"] / 1e9 + 3 - time.time(), 0))
     lab.on("n3", "echo kept > /srv/lost")
     assert power.await_end(paths, job["run"], 90)
     record = proof(tmp_path, "n3", "cut")

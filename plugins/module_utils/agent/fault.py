@@ -29,7 +29,8 @@ class ClusterView:
     `units`, `states`, `data_paths`, `series` and `options` are those of each system's own description;
     `provider` and `switches`, the names of power switches, are by node; `groups` are the inventory's, with
     their nodes; `topology` is kind, hub and links, no links for a full mesh without latency; `max_rate` is
-    the most operations per second that all observers together can send.
+    the most operations per second that all observers together can send, `min_operation_timeout_s` the least
+    time that an operation is given, `scrape_interval_s` the time between two looks at the nodes' figures.
     """
 
     testbed_id: str
@@ -49,6 +50,8 @@ class ClusterView:
     management: Sequence[str] = ()
     max_down: int = 0
     max_rate: float = math.inf
+    min_operation_timeout_s: float = 0.0
+    scrape_interval_s: float = 1.0
 
     def switch_of(self, node: str) -> str:
         """Return the name of a node's power switch: where nothing else is said, its provider is it."""
@@ -86,7 +89,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Context:
-    """One fault on this node. `scheduled` is False when it begins at once, on a state of the system."""
+    """One fault on this node. `scheduled` is False when it begins at once, on a state of the system.
+
+    `observe_every_s` are the seconds between two calls of `observe`.
+    """
 
     run: str
     fault_id: str
@@ -94,6 +100,7 @@ class Context:
     start_wall_ns: int
     end_wall_ns: int
     scheduled: bool
+    observe_every_s: float = 0.25
 
 
 class Fault:

@@ -27,18 +27,24 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.undo impo
 EDGE_BEFORE_S, EDGE_AFTER_S = 0.1, 1.0
 # Seconds before the start at which a node is asked whether it can: only the act is left for the start.
 CHECK_AHEAD_S = 1.0
-# Seconds between two observations while the effect is to hold, and how many make one entry in the ledger.
-OBSERVE_EVERY_S, OBSERVATIONS_PER_ENTRY = 0.25, 4
+# While the effect is to hold, an entry in the ledger sums up some observations. However seldom the plan looks
+# at its nodes, an entry is due every 2 s: a fault that shows nothing for 4 s counts as not held.
+OBSERVATIONS_PER_ENTRY, LONGEST_ENTRY_S = 4, 2.0
 # How often a fault that has gone wrong is taken back until that works, and the seconds in between.
 TRIES, TRY_AGAIN_S = 3, 1.0
 
 Answer = TypeVar("Answer")
 
 
-def observation_times(start_s: float, end_s: float) -> list[float]:
+def observe_every_s(sample_every_s: float) -> float:
+    """Return the seconds between two observations, in a plan that looks at its nodes so often."""
+    return min(sample_every_s, LONGEST_ENTRY_S) / OBSERVATIONS_PER_ENTRY
+
+
+def observation_times(start_s: float, end_s: float, every_s: float) -> list[float]:
     """Instants at which to observe: clear of both edges, where the outcome is open."""
-    count = int((end_s - EDGE_BEFORE_S - start_s) / OBSERVE_EVERY_S)
-    times = [start_s + OBSERVE_EVERY_S * i for i in range(1, count + 1)]
+    count = int((end_s - EDGE_BEFORE_S - start_s) / every_s)
+    times = [start_s + every_s * i for i in range(1, count + 1)]
     return [at_s for at_s in times if at_s < end_s - EDGE_BEFORE_S]
 
 
@@ -57,9 +63,11 @@ class FaultRun:
         clock: RunClock,
         ledger: Ledger,
         journal: UndoJournal,
+        sample_every_s: float = 1.0,
     ):
         self.run_id, self.program, self.clock = run, program, clock
         self.journal = journal
+        self.observe_every_s = observe_every_s(sample_every_s)
         self.fault_id, self.kind = program["id"], program["type"]
         self.start_s, self.end_s = float(program["start_s"]), float(program["end_s"])
         self.write = functools.partial(ledger.write, fault=self.fault_id, kind=self.kind)
@@ -123,6 +131,7 @@ class FaultRun:
                 self.clock.wall_ns(self.start_s),
                 self.clock.wall_ns(self.end_s),
                 scheduled=not {"when", "where", "at_once"} & set(self.program),
+                observe_every_s=self.observe_every_s,
             )
         )
 
@@ -195,15 +204,23 @@ class FaultRun:
         if "until" in self.program:
             condition = self.program["until"]
             ending = asyncio.ensure_future(states.reached(condition, self.clock, self.end_s))
-        times = observation_times(self.start_s, self.end_s)
+        times = observation_times(self.start_s, self.end_s, self.observe_every_s)
+        entry_s = self.observe_every_s * OBSERVATIONS_PER_ENTRY
         try:
-            for count, at_s in enumerate(times, 1):
-                # A slow node looks less often, and still ends in time.
-                late = self.clock.now_s() >= self.end_s - EDGE_BEFORE_S
-                if late or await self._ends_before(at_s, ending):
+            told_s = seen_s = self.start_s
+            for at_s in times:
+                # A slow node looks less often: looking without a pause would leave nothing to its system.
+                if at_s < self.clock.now_s():
+                    continue
+                if await self._ends_before(at_s, ending):
                     break
                 await in_thread(fault.observe)
-                if count % OBSERVATIONS_PER_ENTRY == 0 or count == len(times):
+                seen_s = at_s
+                if seen_s - told_s >= entry_s:
+                    self.write("evidence", **await in_thread(fault.evidence))
+                    told_s = seen_s
+            else:
+                if seen_s > told_s and self.clock.now_s() < self.end_s - EDGE_BEFORE_S:
                     self.write("evidence", **await in_thread(fault.evidence))
             return await self._ends_before(self.end_s - EDGE_BEFORE_S, ending)
         finally:

@@ -66,13 +66,14 @@ class Agent:
         self.clock = RunClock(program["start_wall_ns"])
         self.ledger = Ledger(folder / "ledger.jsonl", program["node"], self.clock)
         self.samples = Lines(folder / "samples.jsonl")
+        self.sample_every_s: float = program.get("sample_every_s", 1.0)
 
     async def run(self) -> int:
         """Arm, live through the plan, and say how it went; returns the exit status."""
         enrolment.require(self.program["testbed_id"])
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         faults = [
-            FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal())
+            FaultRun(self.program["run"], fault, self.clock, self.ledger, UndoJournal(), self.sample_every_s)
             for fault in self.program["faults"]
         ]
         if self.resumed:
@@ -165,14 +166,16 @@ class Agent:
             self.ledger.write("start")
 
     async def _sample(self) -> None:
-        """Once a second, ask this node's own system how it is."""
+        """Ask this node's own system how it is, once in each interval."""
         if not self.program["systems"]:
             return
         loop = asyncio.get_running_loop()
-        for second in range(max(0, int(self.clock.now_s())), int(self.program["duration_s"])):
-            await self.clock.until(second + SAMPLE_OFFSET_S)
+        at_s = max(0, self.clock.now_s() // self.sample_every_s) * self.sample_every_s + SAMPLE_OFFSET_S
+        while at_s < self.program["duration_s"]:
+            await self.clock.until(at_s)
             answer = await loop.run_in_executor(None, system.status, self.program["systems"][0])
-            self.samples.append({"node": self.program["node"], "t_s": second + SAMPLE_OFFSET_S, **answer})
+            self.samples.append({"node": self.program["node"], "t_s": at_s, **answer})
+            at_s = round(at_s + self.sample_every_s, 3)
 
     async def _sync_records(self) -> None:
         """Force what was written to the disk, again and again; a disk that refuses ends nothing."""

@@ -23,8 +23,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairm
     Impairment,
 )
 
-# Observations a second (agent/lifecycle.py), and seconds that a probe is given beside its delay.
-_OBSERVATIONS_PER_S, _GRACE_S = 4.0, 0.5
+# Seconds that a probe is given beside its delay.
+_GRACE_S = 0.5
 # How often what is asked for should be met by probes, if it is rare; probes at once; their share of a rate.
 _WANTED, _LEAST, _MOST, _SHARE = 12.0, 4, 100, 0.1
 _PROBE_BITS = (20 + 8 + 48 + LINK_HEADER_BYTES) * 8
@@ -47,15 +47,18 @@ def early_s(asked: Impairment) -> float:
     return max(asked.delay_s - asked.jitter_s, asked.delay_s / 4) / 2
 
 
-def probes_at_once(asked: Impairment, span: float) -> int:
-    """Return how many probes each observation sends, so that the rarest share is met within the fault."""
+def probes_at_once(asked: Impairment, span: float, every_s: float) -> int:
+    """Return how many probes each observation sends, one every so many seconds of the fault's span.
+
+    So many that the rarest share is met within the fault.
+    """
     shares = [share for share in (asked.loss, asked.duplicate, asked.corrupt, asked.reorder) if share]
     if not shares:
         return 1
-    observations = max(1.0, (span - 2 * asked.delay_s) * _OBSERVATIONS_PER_S)
+    observations = max(1.0, (span - 2 * asked.delay_s) / every_s)
     wanted = math.ceil(_WANTED / min(shares) / observations)
     if asked.rate_bps:
-        wanted = min(wanted, int(asked.rate_bps * _SHARE / _OBSERVATIONS_PER_S / _PROBE_BITS))
+        wanted = min(wanted, int(asked.rate_bps * _SHARE * every_s / _PROBE_BITS))
     return max(_LEAST, min(_MOST, wanted))
 
 
@@ -105,14 +108,14 @@ def delay_right(asked: Impairment, measured_s: float, base_s: float, count: int,
 class Measurement:
     """Probes to the peers of one fault and what came of them."""
 
-    def __init__(self, asked: Impairment, program: Mapping[str, Any], span: float):
+    def __init__(self, asked: Impairment, program: Mapping[str, Any], span: float, every_s: float):
         self.asked = asked
         self.peers: list[str] = list(program["affected"].values())
         self.device = device_to(self.peers[0]) or ""
         ports = program.get("ports") or [DISCARD]
         self.departures = Departures(self.device, program.get("protocol") or "udp", ports[0])
         self.tally, self.base_s = Tally(), 0.0
-        self.at_once = probes_at_once(asked, span)
+        self.at_once = probes_at_once(asked, span, every_s)
         self.observations = 0
         self.alone = True
         self.rates_bps: list[float] = []

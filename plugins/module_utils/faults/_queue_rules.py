@@ -19,9 +19,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._nfqueue
     COPY_MARK,
     FIRST_QUEUE,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import (
-    TABLE_PREFIX,
-)
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import TABLE_PREFIX
 
 FAMILY = "ip"
 # After the user's address translation, before the connection is confirmed.

@@ -43,10 +43,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._departures import device_to
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import Impairment
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._measure import Measurement
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import table_name
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import (
     matches,
     peer_address,
-    table_name,
 )
 
 NETEM, NFQUEUE = "netem", "nfqueue"
@@ -231,7 +231,7 @@ class Link(Fault):
         """Impair the links; raises when the kernel refuses."""
         asked = Impairment.of(self.program)
         span_s = (self.context.end_wall_ns - self.context.start_wall_ns) / 1e9
-        self.measurement = Measurement(asked, self.program, span_s)
+        self.measurement = Measurement(asked, self.program, span_s, self.context.observe_every_s)
         self.measurement.baseline()
         ports = self.program.get("ports") or [DISCARD]
         self.probe = Probe(self.program.get("protocol") or "udp", ports[0])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import ipaddress
 import json
-import re
 import shutil
 import subprocess
 import time
@@ -38,6 +37,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     whole,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _nfqueue
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import (
+    TABLE_PREFIX,
+    table_name,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.network import part
 
 # Seconds before the start at which the rules are loaded.
@@ -47,15 +50,9 @@ TIMEOUT_MARGIN_S = 0.5
 # Seconds in which every peer has to answer again after the end.
 RECOVERY_S = 5.0
 
-TABLE_PREFIX = "foundation_testbed_"
 SHAPES = ("alone", "majority", "halves", "random", "majorities_ring", "bridge", "one_way")
 # Shapes in which the clients can find themselves on one of the sides.
 SIDED = (None, "alone", "majority", "halves", "random")
-
-
-def table_name(run: str, fault: str) -> str:
-    """Name of the nftables table of one fault: nobody else's, and removed as a whole."""
-    return TABLE_PREFIX + re.sub(r"[^a-z0-9_]", "_", f"{run}_{fault}".lower())
 
 
 def matches(protocol: Optional[str], ports: Sequence[int]) -> list[str]:

@@ -27,7 +27,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock imp
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import Fault, fault_kinds
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import observation_times
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import (
+    observation_times,
+    observe_every_s,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import Probe, checksum, segment
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,12 +208,13 @@ def test_a_node_with_leftovers_or_an_ill_system_is_not_fit(journal, kind, monkey
     assert any("MiB are free" in reason for reason in preflight.preflight([], [])["blockers"])
 
 
-@given(st.integers(0, 600), st.integers(1, 600))
-def test_observations_are_ordered_and_within_the_fault(start_s, length_s):
-    times = observation_times(start_s, start_s + length_s)
+@given(st.integers(0, 600), st.integers(1, 600), st.floats(1, 60))
+def test_observations_are_ordered_and_within_the_fault(start_s, length_s, sample_every_s):
+    every_s = observe_every_s(sample_every_s)
+    times = observation_times(start_s, start_s + length_s, every_s)
     assert times == sorted(set(times))
     assert all(start_s < at_s < start_s + length_s - 0.05 for at_s in times)
-    assert len(times) >= 3 * length_s - 1
+    assert every_s <= 1 and len(times) >= length_s / every_s - 2
 
 
 class FakeSocket:
@@ -360,6 +364,15 @@ def test_a_full_disk_ends_no_fault_and_loses_no_sample(tmp_path, program, monkey
     assert events(tmp_path) == ["armed", "start", "end"]
     samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
     assert samples == [{"node": "n1", "t_s": 0.05, "healthy": True}]
+
+
+def test_a_system_is_asked_in_the_plans_interval(tmp_path, program, monkeypatch):
+    monkeypatch.setattr(runner, "SAMPLE_OFFSET_S", 0.05)
+    monkeypatch.setattr(runner.system, "status", lambda name: {"healthy": True})
+    program |= {"systems": ["etcd"], "duration_s": 0.7, "sample_every_s": 0.3}
+    assert asyncio.run(runner.Agent(tmp_path, program).run()) == 0
+    samples = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text().splitlines()]
+    assert [sample["t_s"] for sample in samples] == pytest.approx([0.05, 0.35, 0.65])
 
 
 def test_records_reach_the_disk_during_the_plan(tmp_path, program, monkeypatch):

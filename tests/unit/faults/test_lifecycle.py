@@ -71,6 +71,22 @@ def test_every_step_is_one_line_and_the_check_says_how_to_judge(lived):
     assert lines[0]["evidence_kind"] == "level" and lines[0]["able"] is True
 
 
+def test_a_slow_node_looks_less_often_and_still_tells_what_it_saw(lived):
+    """Looks without a pause between them would leave nothing of a slow node to its system."""
+
+    class Slow(Idle):
+        busy_s = 0.0
+
+        def observe(self):
+            time.sleep(0.35)
+            Slow.busy_s += 0.35
+
+    lines = lived(Slow, end_s=2.2)
+    assert 0.7 <= Slow.busy_s <= 1.4, "of two seconds"
+    assert sum(line["event"] == "evidence" for line in lines) >= 2
+    assert lines[-1]["event"] == "record"
+
+
 @pytest.mark.parametrize(("kind", "action"), EVIDENCE_KINDS)
 def test_kinds_say_what_their_evidence_is(kind, action):
     fault = fault_class(kind).__new__(fault_class(kind))

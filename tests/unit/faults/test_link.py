@@ -35,6 +35,10 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairm
     Line,
     flipped,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import (
+    TABLE_PREFIX,
+    table_name,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.faults.link import Link
 from hypothesis import given
 from hypothesis import strategies as st
@@ -281,7 +285,7 @@ def test_departures_tell_lost_doubled_altered_and_early():
 def test_trains_are_short_and_probes_a_small_share_of_a_rate(rate_bps):
     count, size = _measure.train_of(rate_bps)
     assert 3 <= count <= 40 and size <= 1400
-    at_once = _measure.probes_at_once(Impairment(loss=0.001, rate_bps=rate_bps), 10)
+    at_once = _measure.probes_at_once(Impairment(loss=0.001, rate_bps=rate_bps), 10, 0.25)
     assert at_once == 4 or at_once * 4 * 90 * 8 <= 0.1 * rate_bps
 
 
@@ -320,6 +324,18 @@ def test_programs_that_hold_packets_are_found_by_their_sockets():
         control.bind(_nfqueue.control_name(table))
         listed = Path("/proc/net/unix").read_text(encoding="utf-8")
         assert table in _nfqueue.parse_holders(listed)
+
+
+@given(run=st.text(min_size=1, max_size=200), fault=st.text(min_size=1, max_size=40))
+def test_a_socket_takes_the_name_of_every_table(run, fault):
+    """Linux takes 108 bytes, the first of them null; the table's own prefix stays, by which it is found."""
+    table = table_name(run, fault)
+    assert len(_nfqueue.control_name(table)) <= 108 and table.startswith(TABLE_PREFIX)
+
+
+def test_tables_of_long_names_differ_where_their_ends_do():
+    run = "20261128T211138Z-foundation_memory_pressure_with_partitions"
+    assert table_name(run, "link-2") != table_name(run, "link-3")
 
 
 def test_all_but_one_let_go_what_they_hold(monkeypatch):

@@ -161,7 +161,7 @@ def test_only_the_nodes_it_is_about_take_part(live, monkeypatch, leads, first):
 
 
 def test_observations_keep_clear_of_both_edges():
-    times = lifecycle.observation_times(10, 20)
+    times = lifecycle.observation_times(10, 20, 0.25)
     assert times[0] == 10.25 and times[-1] <= 19.9 and len(times) == 39
 
 
