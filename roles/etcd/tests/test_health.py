@@ -49,3 +49,24 @@ def test_one_leader_and_revisions_converge(host):
     assert len(members) == len(host.run("etcdctl member list").stdout.splitlines()) > 1
     assert {member["leader"] for member in members} < {member["header"]["member_id"] for member in members}
     assert settled(members)
+
+
+def test_every_node_is_a_voting_member(host):
+    """None is left out, also where dead members leave: by now they are back."""
+    nodes = set(host.ansible.get_variables()["groups"]["etcd"])
+
+    def voting():
+        answer = host.run("etcdctl member list --write-out=json")
+        members = json.loads(answer.stdout)["members"] if answer.rc == 0 else []
+        return {member.get("name") for member in members if not member.get("isLearner")}
+
+    assert eventually(voting, lambda names: names == nodes, CONVERGE_S) == nodes
+
+
+def test_the_keeper_runs_where_the_inventory_wants_it(host):
+    """It is there together with what it asks before etcd starts, or neither is."""
+    wanted = host.file("/etc/etcd-keeper.json").exists
+    answer = host.run("systemctl show etcd-keeper.service --property=ActiveState --value")
+    assert answer.stdout.strip() == ("active" if wanted else "inactive")
+    started = host.run("systemctl show etcd.service --property=ExecStartPre")
+    assert ("etcd_keeper" in started.stdout) is wanted
