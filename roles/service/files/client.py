@@ -1,0 +1,167 @@
+# Copyright: Foundation Testbed contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the clients of the testbed's own services share: one invocation is one request to one node, once.
+
+Operations need python3-aiohttp; the questions that a node asks itself need the standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from typing import Any, NamedTuple
+
+from ansible_collections.foundation.testbed.roles.etcd.files.client import CERTAIN, error_of_exception
+
+CONNECT_SHARE = 0.8
+"""Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
+PROBLEM = "urn:foundation:problem:"
+UNTOLD = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
+"""What is raised where a node gives no answer, or another than was expected."""
+
+
+class Completion(NamedTuple):
+    """What became of one operation: `type` is ok, fail (certainly no effect) or info (indeterminate)."""
+
+    type: str
+    value: Any
+    error: str | None
+    node: str
+
+
+class Request(NamedTuple):
+    """One request of HTTP."""
+
+    method: str
+    path: str
+    body: Any = None
+    query: dict[str, str] | None = None
+
+
+def name_of(key: str) -> str:
+    """Return the name in a service for a key of the load."""
+    return key.replace("/", ":")
+
+
+def url_of(address: str, port: int) -> str:
+    """Return the base URL of a node; an address may bring its own port."""
+    return f"http://{address}" if ":" in address else f"http://{address}:{port}"
+
+
+def kind_of(body: Any) -> str:
+    """Return the type of a problem document."""
+    return str(body["type"]).removeprefix(PROBLEM)
+
+
+def no_effect(reads: bool, error: str, status: int = 0) -> bool:
+    """Whether an operation that got this instead of a success has certainly changed nothing."""
+    return reads or error in CERTAIN or status == 503 or 400 <= status < 500
+
+
+class ServiceClient:
+    """A client of some nodes: sticks to one, moves on when that one gave no answer."""
+
+    port: int
+    negative: frozenset[str]
+    """Errors that answer the question: no reason to move on."""
+
+    def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
+        import aiohttp  # type: ignore[import-not-found, unused-ignore]
+
+        self._aiohttp, self.options = aiohttp, options
+        self._nodes = list(endpoints)
+        self._urls = {node: url_of(address, self.port) for node, address in endpoints.items()}
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s * CONNECT_SHARE)
+        self._session: Any = None
+
+    def request(self, f: str, key: str, value: Any) -> Request:
+        """Return the request of an operation."""
+        raise NotImplementedError
+
+    def answered(self, f: str, key: str, value: Any, status: int, text: str, node: str) -> Completion:
+        """Return the completion for a response."""
+        raise NotImplementedError
+
+    def unanswered(self, f: str, value: Any, error: str, node: str) -> Completion:
+        """Return the completion of an operation without an answer; when in doubt, info."""
+        raise NotImplementedError
+
+    @property
+    def node(self) -> str:
+        """Name the node that will be asked next."""
+        return self._nodes[0]
+
+    async def invoke(self, f: str, key: str, value: Any) -> Completion:
+        """Send one operation to one node, once."""
+        node = self.node
+        try:
+            status, text = await self._send(self._urls[node], self.request(f, key, value))
+            done = self.answered(f, key, value, status, text, node)
+        except (self._aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            done = self.unanswered(f, value, error_of_exception(error), node)
+        if done.error is not None and done.error not in self.negative:
+            self._leave(node)
+        return done
+
+    async def _send(self, url: str, asked: Request) -> tuple[int, str]:
+        if self._session is None:
+            connector = self._aiohttp.TCPConnector(limit=0, use_dns_cache=False)
+            jar = self._aiohttp.DummyCookieJar()
+            self._session = self._aiohttp.ClientSession(
+                connector=connector, cookie_jar=jar, timeout=self._timeout
+            )
+        body = {} if asked.body is None else {"json": asked.body}
+        sent = self._session.request(
+            asked.method, url + asked.path, params=asked.query, allow_redirects=False, **body
+        )
+        async with sent as response:
+            return response.status, await response.text()
+
+    def _leave(self, node: str) -> None:
+        if node == self._nodes[0]:
+            self._nodes.append(self._nodes.pop(0))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def ask(address: str, port: int, path: str, timeout_s: float) -> dict[str, Any]:
+    """Ask a node something; raises one of UNTOLD."""
+    host, _, own_port = address.partition(":")
+    connection = http.client.HTTPConnection(host, int(own_port or port), timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        answer: dict[str, Any] = json.loads(connection.getresponse().read())
+        return answer
+    finally:
+        connection.close()
+
+
+def status_of(address: str, port: int, timeout_s: float) -> dict[str, Any]:
+    """Ask a node how it is: healthy when `mode` is `normal`; `revision` is how far its own view has come."""
+    said: dict[str, Any] = {"healthy": False, "leader": False, "revision": None, "mode": None, "error": None}
+    try:
+        answer = ask(address, port, "/v1/status", timeout_s)
+        said["mode"], said["revision"] = str(answer["mode"]), int(answer["revision"])
+        said["healthy"] = said["mode"] == "normal"
+        said["error"] = None if said["healthy"] else said["mode"]
+    except UNTOLD as error:
+        said["error"] = word_of(error)
+    return said
+
+
+def word_of(error: BaseException) -> str:
+    """Return a short word for an error of `ask`."""
+    return "refused" if isinstance(error, ConnectionRefusedError) else type(error).__name__
+
+
+def version_of(address: str, port: int, timeout_s: float) -> str | None:
+    """Ask a node for its version; None when it does not say. Planted bugs are part of it."""
+    try:
+        answer = ask(address, port, "/v1/status", timeout_s)
+        return " ".join([str(answer["version"]), *(f"with {bug}" for bug in answer["faulty"])])
+    except UNTOLD:
+        return None
