@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ansible_collections.foundation.testbed.plugins.module_utils.load.answers import says_something
+
 Outcome = Literal["ok", "fail", "info", "drop"]
 
 FIELDS = (
@@ -25,6 +27,11 @@ FIELDS = (
     "intended_ns", "time_ns", "node", "error", "phase",
 )  # fmt: skip
 OUTCOMES: tuple[Outcome, ...] = ("ok", "fail", "info", "drop")
+TELLING = frozenset(
+    {"read", "lookup", "register", "unregister", "poll", "subscribe"}
+    | {"close", "settle", "pay", "auction", "accounts", "payment", "settlement"}
+)
+"""Operations whose answer tells a value."""
 _HEADER_MARK = '{"format"'
 _OP, _GENERATOR, _TYPE = FIELDS.index("op"), FIELDS.index("generator"), FIELDS.index("type")
 _CHUNK = 1 << 20
@@ -39,7 +46,8 @@ class HistoryError(ValueError):
 class Operation:
     """One operation of one client, from its invocation to its completion.
 
-    ``value`` of a completed read is what was read; of a cas, the pair (expected, new). ``complete_ns`` is
+    ``value`` is what the system answered where its answer tells a value (what was read, who owns a name),
+    else what it was asked; of a cas, the pair (expected, new). ``complete_ns`` is
     when the client had its answer or gave up, None when the history holds no completion. An ``info``
     operation may take effect after its ``complete_ns``, or never. A ``drop`` was never sent: both times say
     when.
@@ -211,7 +219,7 @@ def _operation(start: list[Any], end: list[Any] | None) -> Operation:
     complete = None
     if end is not None:
         outcome, complete, error = end[0], end[9], end[11]
-        value = end[7] if f == "read" and outcome == "ok" else value
+        value = end[7] if f in TELLING and says_something(outcome, error) else value
         node = end[10] or node
     if f == "cas" and value is not None:  # one that was never sent was never given values
         value = (value[0], value[1])

@@ -13,8 +13,10 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
 
-LATENESS_P99_MS = 250.0
-"""A generator that sent one operation in a hundred later than this was overloaded and measured itself."""
+LATENESS_P99_MS, LATENESS_SHARE = 250.0, 0.1
+"""A generator that sent one operation in a hundred later than this was overloaded and measured itself.
+
+Where operations are given longer than 2.5 s, it may be late by that share of their time."""
 
 Entry = Mapping[str, Any]
 
@@ -45,11 +47,16 @@ def load_problems(
     if planned_rate(plan) <= 0:
         return ["The plan has no load, so nothing was asked of the system."]
     recorded = Counter(operation.generator for operation in operations)
-    generators = [str(part.get("generator")) for part in plan.get("load") or [] if part.get("rate_per_s")]
+    generators = {
+        str(part.get("generator")): number(part.get("operation_timeout_s"), 0.0)
+        for part in plan.get("load") or []
+        if part.get("rate_per_s")
+    }
     own = {str(entry.get("generator")): entry for entry in load}
     problems = _too_little(plan, columns)
-    for name in generators:
-        problems += _generator_problems(name, own.get(name), recorded[name])
+    for name, timeout_s in generators.items():
+        latest_ms = max(LATENESS_P99_MS, LATENESS_SHARE * timeout_s * 1e3)
+        problems += _generator_problems(name, own.get(name), recorded[name], latest_ms)
     return problems
 
 
@@ -98,7 +105,7 @@ def _too_little(plan: Entry, columns: Columns) -> list[str]:
     return problems
 
 
-def _generator_problems(name: str, own: Entry | None, recorded: int) -> list[str]:
+def _generator_problems(name: str, own: Entry | None, recorded: int, latest_ms: float) -> list[str]:
     """Return what one generator's own record leaves in doubt."""
     if own is None:
         return [f"Generator {name} left no record of itself; it was killed or never ran."]
@@ -108,10 +115,10 @@ def _generator_problems(name: str, own: Entry | None, recorded: int) -> list[str
     lateness_ms = (own.get("lateness_ms") or {}).get("p99")
     if lateness_ms is None:
         problems.append(f"Generator {name} does not say how late it was.")
-    elif number(lateness_ms, np.inf) > LATENESS_P99_MS:
+    elif number(lateness_ms, np.inf) > latest_ms:
         problems.append(
             f"Overloaded generator: {name} sent one operation in a hundred {lateness_ms:g} ms late or more; "
-            f"the bound is {LATENESS_P99_MS:g} ms."
+            f"the bound is {latest_ms:g} ms."
         )
     sent = int(number(own.get("sent"), 0.0))
     if recorded < sent:

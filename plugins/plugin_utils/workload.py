@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import shown
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed, shown
+from ansible_collections.foundation.testbed.plugins.module_utils.load.workloads import MIXES
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fields import Duration, Strict
-from pydantic import BeforeValidator, Field, model_validator
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Mistakes, word
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 
 def _plain(value: object) -> object:
@@ -23,18 +25,18 @@ def _plain(value: object) -> object:
     return value
 
 
-class Mix(Strict):
-    """Shares of the kinds of operation; they need not add up to one."""
-
-    read: Annotated[float, Field(ge=0)] = 0.5
-    write: Annotated[float, Field(ge=0)] = 0.3
-    cas: Annotated[float, Field(ge=0)] = 0.2
-
-    @model_validator(mode="after")
-    def _something(self) -> Mix:
-        if self.read + self.write + self.cas <= 0:
-            raise ValueError("given shares that are all 0; allowed: at least one above 0")
-        return self
+Share = Annotated[float, Field(ge=0)]
+MIX_SCHEMA = {
+    "description": "Shares of the workload's operations; they need not add up to one.",
+    "anyOf": [
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {f: {"type": "number", "minimum": 0, "default": share} for f, share in mix.items()},
+        }
+        for mix in MIXES.values()
+    ],
+}
 
 
 class ClientGroup(Strict):
@@ -48,19 +50,35 @@ class ClientGroup(Strict):
 class Workload(Strict):
     """The load: an open loop at a given rate."""
 
-    type: Literal["register"] = "register"
+    type: Literal["auctions", "consensus", "events", "register", "registry"] = "register"
     rate: Annotated[float, Field(ge=0, le=20000)]
     keys: Annotated[int, Field(ge=1, le=10000)] = 10
     operations_per_key: Annotated[int, Field(ge=10, le=100000)] = 200
     operation_timeout: Duration = 1.0
     max_in_flight: Annotated[int, Field(ge=1, le=100000)] | None = None
-    mix: Mix = Mix()
+    mix: Annotated[dict[str, Share], WithJsonSchema(MIX_SCHEMA)] = Field(default={})
     clients: Annotated[list[ClientGroup], Field(min_length=1)] = Field(
         default=[ClientGroup(to="each", weight=1.0), ClientGroup(to="any", weight=5.0)]
     )
     final_read_timeout: Duration = 30.0
     minimum_operations: Annotated[int, Field(ge=1)] = 100
     minimum_rate_share: Annotated[float, Field(gt=0, le=1)] = 0.9
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Shares of all operations of the workload, with its own defaults."""
+        return {**MIXES[self.type], **self.mix}
+
+    @model_validator(mode="after")
+    def _mixed(self) -> Workload:
+        unknown = [f for f in self.mix if f not in MIXES[self.type]]
+        if unknown:
+            raise Mistakes(
+                [f"mix.{word(f)}: unknown key; {not_allowed(f, MIXES[self.type])}" for f in unknown]
+            )
+        if sum(self.shares.values()) <= 0:
+            raise Mistakes(["mix: given shares that are all 0; allowed: at least one above 0"])
+        return self
 
     @model_validator(mode="after")
     def _apart(self) -> Workload:

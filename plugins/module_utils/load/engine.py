@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Optional
 
+from ansible_collections.foundation.testbed.plugins.module_utils.load.answers import says_something
 from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import (
     Group,
     Numbers,
@@ -124,7 +125,7 @@ class Engine:
         self.recorder.line("drop", head, None, op.f, None, self.now_ns(), None, "late", "main")
 
     def _begin_main(self, op: Op) -> Flight:
-        f, value = self.workload.prepare(op.number, op.f, op.key)
+        f, value = self.workload.prepare(op.number, op.f, op.key, op.client)
         flight = self.begin(op, self.groups[op.client].take(), f, value, "main")
         self.tally.send(flight.sent_ns - op.intended_ns)
         self.tally.ask(getattr(flight.slot.client, "node", None))
@@ -164,8 +165,9 @@ class Engine:
 
     def _complete(self, flight: Flight, outcome: Outcome) -> None:
         kind, slot = outcome.type, flight.slot
-        value = outcome.value if kind == "ok" and flight.f in self.workload.read_only else flight.value
         now_ns, error = self.now_ns(), outcome.error
+        told = flight.f in self.workload.tells_value and says_something(kind, error)
+        value = outcome.value if told else flight.value
         self.recorder.line(
             kind, flight.head, slot.process, flight.f, value, now_ns, outcome.node, error, flight.phase
         )

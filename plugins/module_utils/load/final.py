@@ -27,7 +27,10 @@ def failover_spec(clients: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class FinalRead:
-    """Reads every key; each attempt is an operation of its own in the history, with phase `final`."""
+    """Reads every key; each attempt is an operation of its own in the history, with phase `final`.
+
+    A workload may name the client group that is to read, and ask again until it has what it wants.
+    """
 
     def __init__(self, engine: Engine, first_number: int) -> None:
         spec = failover_spec(engine.program["clients"])
@@ -46,20 +49,22 @@ class FinalRead:
 
     async def _work(self) -> None:
         while self._todo:
-            f, key = self._todo.pop()
-            if not await self._read(f, key):
-                self._unread.append(key)
+            f, key, *client = self._todo.pop()
+            group = self._engine.groups[client[0]] if client else self._group
+            if not await self._read(f, key, group):
+                self._unread.append(f"{key} ({client[0]})" if client else key)
 
-    async def _read(self, f: str, key: str) -> bool:
+    async def _read(self, f: str, key: str, group: Group) -> bool:
         while self._engine.now_ns() < self._deadline_ns:
-            if await self._attempt(f, key):
+            if await self._attempt(f, key, group) and self._engine.workload.ended(f, key, group.name):
                 return True
             await asyncio.sleep(PAUSE_S)
         return False
 
-    async def _attempt(self, f: str, key: str) -> bool:
-        op = Op(next(self._numbers), self._engine.now_ns(), self._group.name, f, key)
-        flight = self._engine.begin(op, self._group.take(), f, None, "final")
+    async def _attempt(self, f: str, key: str, group: Group) -> bool:
+        op = Op(next(self._numbers), self._engine.now_ns(), group.name, f, key)
+        f, value = self._engine.workload.prepare_last(op.number, f, key, group.name)
+        flight = self._engine.begin(op, group.take(), f, value, "final")
         self._engine.recorder.flush()
         flight.task = asyncio.ensure_future(self._engine.execute(flight))
         return (await flight.task).type == "ok"

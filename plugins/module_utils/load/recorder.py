@@ -15,6 +15,8 @@ from array import array
 from pathlib import Path
 from typing import Any, Optional
 
+from ansible_collections.foundation.testbed.plugins.module_utils.load.answers import says_something
+
 FIELDS = ["type", "generator", "op", "process", "client", "f", "key", "value", "intended_ns", "time_ns"]
 FIELDS += ["node", "error", "phase"]
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -83,11 +85,11 @@ class Tally:
         self.lateness_ns.append(late_ns)
 
     def complete(self, kind: str, error: Optional[str], node: Optional[str] = None) -> None:
-        """Count a completion, of the node that was asked; a failed comparison is an answer too."""
+        """Count a completion, of the node that was asked; an answer in the negative is one too."""
         self.ok += kind == "ok"
         self.fail += kind == "fail"
         self.info += kind == "info"
-        answered = kind == "ok" or error == "mismatch"
+        answered = says_something(kind, error)
         self.answered += answered
         if answered and node in self.nodes:
             self.nodes[node]["answered"] += 1

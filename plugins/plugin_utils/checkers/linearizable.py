@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.anomaly import anomaly
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.bounded import (
     BoundsError,
     run_bounded,
@@ -28,7 +29,6 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.shrink
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.wgl import Search
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.witness import (
     Proof,
-    anomaly,
     general_sentence,
     prove,
 )
@@ -197,11 +197,15 @@ def _explain(task: _Task, initial: Any, max_seconds: float) -> dict[str, Any]:
     try:
         proof = task.proof or prove(task.entries, initial)
         if proof is not None:
-            return anomaly(task.key, proof.entries, proof.sentence)
+            return _anomaly(task.key, proof.entries, proof.sentence)
         kept, smallest = shrink(task.entries, initial, max_seconds)
     except MemoryError:
         pass
-    return anomaly(task.key, kept, general_sentence(kept, smallest))
+    return _anomaly(task.key, kept, general_sentence(kept, smallest))
+
+
+def _anomaly(key: str, entries: Sequence[Entry], sentence: str) -> dict[str, Any]:
+    return anomaly(key, f"key {key}: {sentence}", [entry.operation for entry in entries])
 
 
 def _result(name: str, tasks: list[_Task], anomalies: list[dict[str, Any]], seconds: float) -> CheckResult:

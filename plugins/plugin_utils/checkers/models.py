@@ -90,6 +90,36 @@ class RegisterModel:
 
 
 @dataclass(frozen=True)
+class RegistryModel:
+    """The owner of one name, None while nobody has it; an answer in the negative tells who has it.
+
+    The value of an operation is what was answered: the owner that was registered, found, or unregistered.
+    """
+
+    initial: Any = None
+
+    def effect(self, operation: Operation) -> Effect | None:
+        """Return the step of an operation on a name."""
+        done, open_ = operation.outcome == "ok", operation.outcome == "info"
+        owner, error = operation.value, operation.error
+        if operation.f == "lookup":
+            return Effect(READ, expect=owner) if done else None
+        if operation.f == "register":
+            if done or open_:
+                return Effect(CAS, None, owner)
+            taken = operation.outcome == "fail" and error == "already_registered"
+            return Effect(READ, expect=owner) if taken else None
+        if operation.f != "unregister":
+            raise ValueError(f"a registry knows lookup, register and unregister, not {operation.f!r}")
+        if done:
+            return Effect(CAS, owner, None)
+        if open_:  # it takes the name from whoever has it
+            return Effect(WRITE, new=None)
+        absent = operation.outcome == "fail" and error == "not_found"
+        return Effect(READ, expect=None) if absent else None
+
+
+@dataclass(frozen=True)
 class AppendModel:
     """One string: get, put, append. A key that was never written reads as empty."""
 

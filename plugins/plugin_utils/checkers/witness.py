@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.anomaly import who
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models import (
     APPEND,
     CAS,
@@ -77,7 +78,7 @@ def _from_nowhere(key: _Key, entry: Entry) -> Proof | None:
         return None
     later = [writer for writer in key.writers.get(entry.expect, []) if writer is not entry]
     if later:
-        reason = f"before {_who(later[0])} began to write it at {_s(later[0].start)}"
+        reason = f"before {who(later[0].operation)} began to write it at {_s(later[0].start)}"
     else:
         reason = "although nothing wrote it"
     return Proof([entry, *later[:1]], f"{_saw(entry)} {reason}")
@@ -113,7 +114,7 @@ def _taken_twice(key: _Key, entry: Entry) -> Proof | None:
             return None
         if other.kind == CAS and other.expect == entry.expect:
             sentence = (
-                f"{_who(other)} and {_who(entry)} both replaced {_show(entry.expect)}, "
+                f"{who(other.operation)} and {who(entry.operation)} both replaced {_show(entry.expect)}, "
                 f"by {_show(other.new)} and by {_show(entry.new)} at {_s(other.end)} and {_s(entry.end)}, "
                 "although it was there only once"
             )
@@ -132,7 +133,9 @@ def _wrong_mismatch(key: _Key, entry: Entry) -> Proof | None:
     if any(_may_change(writer, other, since, entry) for writer in key.entries):
         return None
     known = f"{_had(other)} and nothing changed it" if other else "nothing had been written yet"
-    told = f"{_who(entry)} was told at {_s(entry.end)} that the key did not hold {_show(entry.expect)}"
+    told = (
+        f"{who(entry.operation)} was told at {_s(entry.end)} that the key did not hold {_show(entry.expect)}"
+    )
     return Proof([*([other] if other else []), entry], f"{told} although {known}")
 
 
@@ -157,21 +160,18 @@ def _value(entry: Entry) -> Any:
 
 
 def _saw(entry: Entry) -> str:
-    did = "read" if entry.kind == READ else "compared with and replaced"
+    did = "read" if entry.kind == READ else "removed" if entry.new is None else "compared with and replaced"
     if entry.kind == READ and entry.expect is None:
-        return f"{_who(entry)} found nothing at {_s(entry.end)}"
-    return f"{_who(entry)} {did} {_show(entry.expect)} at {_s(entry.end)}"
+        return f"{who(entry.operation)} found nothing at {_s(entry.end)}"
+    return f"{who(entry.operation)} {did} {_show(entry.expect)} at {_s(entry.end)}"
 
 
 def _had(entry: Entry) -> str:
     if entry.kind == READ:
-        return f"{_who(entry)} read {_show(entry.expect)} by {_s(entry.end)}"
+        return f"{who(entry.operation)} read {_show(entry.expect)} by {_s(entry.end)}"
+    if entry.new is None:
+        return f"{who(entry.operation)} removed what was there by {_s(entry.end)}"
     return f"{_show(entry.new)} was written by {_s(entry.end)}"
-
-
-def _who(entry: Entry) -> str:
-    operation = entry.operation
-    return operation.node or operation.client or f"process {operation.process}"
 
 
 def _show(value: Any) -> str:
@@ -180,21 +180,6 @@ def _show(value: Any) -> str:
 
 def _s(time_ns: int) -> str:
     return f"{time_ns / 1e9:.3f} s"
-
-
-def anomaly(key: str, entries: Sequence[Entry], sentence: str) -> dict[str, Any]:
-    """Return the record of an anomaly, as in ``docs/records.md``; the judge fills in the faults."""
-    ordered = sorted(entries, key=lambda entry: (entry.operation.invoke_ns, entry.operation.op))
-    operations = [_record(entry) for entry in ordered]
-    times = [time for one in operations for time in (one["invoke_s"], one["complete_s"]) if time is not None]
-    window = [min(times, default=0.0), max(times, default=0.0)]
-    return {
-        "key": key,
-        "message": f"key {key}: {sentence}",
-        "operations": operations,
-        "window_s": window,
-        "faults": [],
-    }
 
 
 def general_sentence(entries: Sequence[Entry], smallest: bool) -> str:
@@ -211,14 +196,3 @@ def general_sentence(entries: Sequence[Entry], smallest: bool) -> str:
 def _end(entry: Entry) -> int:
     complete = entry.operation.complete_ns
     return entry.operation.invoke_ns if entry.open or complete is None else complete
-
-
-def _record(entry: Entry) -> dict[str, Any]:
-    operation = entry.operation
-    value = list(operation.value) if isinstance(operation.value, tuple) else operation.value
-    complete = None if entry.open or operation.complete_ns is None else operation.complete_ns / 1e9
-    return {
-        "op": operation.op, "process": operation.process, "client": operation.client, "node": operation.node,
-        "f": operation.f, "value": value, "invoke_s": operation.invoke_ns / 1e9, "complete_s": complete,
-        "outcome": operation.outcome,
-    }  # fmt: skip

@@ -7,7 +7,10 @@ from types import ModuleType
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.load.main import run_load
+from ansible_collections.foundation.testbed.tests.support import services
 from load_support import Records, make_program
+
+services.on_path()
 
 
 @pytest.fixture

@@ -6,24 +6,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.foundation.testbed.plugins.module_utils.load.workloads.base import Workload
+
 READ_ONLY = frozenset({"read"})
-MIX = frozenset({"read", "write", "cas"})
+MIX = {"read": 0.5, "write": 0.3, "cas": 0.2}
 
 
-class Register:
+class Register(Workload):
     """Gives every write its own value, and every cas an expected value that the key probably holds."""
 
     read_only = READ_ONLY
+    tells_value = READ_ONLY
 
     def __init__(self, mix: dict[str, float], first: int, step: int) -> None:
-        unknown = set(mix) - MIX
+        unknown = set(mix) - set(MIX)
         if unknown:
             raise ValueError(f"workload register: mix has {sorted(unknown)}; allowed are {sorted(MIX)}")
         self._first, self._step = first, step
         self._held: dict[str, int] = {}
         self._keys: dict[str, None] = {}
 
-    def prepare(self, number: int, f: str, key: str) -> tuple[str, Any]:
+    def prepare(self, number: int, f: str, key: str, client: str = "") -> tuple[str, Any]:
         """Return the function and value to invoke; a cas on a key of unknown content becomes a write."""
         self._keys[key] = None
         if f == "read":
@@ -43,6 +46,6 @@ class Register:
         else:
             self._held[key] = held
 
-    def final_reads(self) -> list[tuple[str, str]]:
+    def final_reads(self) -> list[tuple[str, ...]]:
         """Return (f, key) of what to read when all is over: every key that was used."""
         return [("read", key) for key in self._keys]
