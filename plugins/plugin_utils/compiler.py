@@ -12,7 +12,10 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_plan import compile_faults
-from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import monitor_program
+from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import (
+    at_interval,
+    monitor_program,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import HEALTHY, planned_criterion
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
@@ -41,6 +44,7 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         },
         "seed": scenario.seed,
         "duration_s": scenario.duration,
+        "sample_every_s": cluster.scrape_interval_s,
         "testbed_id": cluster.testbed_id,
         "role_variables": role_variables(scenario.options, cluster.options.get(scenario.system, {})),
         "topology": dict(cluster.topology),
@@ -48,17 +52,24 @@ def compile_plan(scenario_id: str, scenario: Scenario, cluster: ClusterView) -> 
         "observers": [{"name": name, "address": address} for name, address in cluster.observers.items()],
         "faults": faults,
         "load": _load(scenario, cluster),
-        "criteria": [planned_criterion(name, given) for name, given in scenario.success_criteria.items()],
-        "steady_state": [state.planned() for state in scenario.steady_state],
+        "criteria": at_interval(
+            (planned_criterion(name, given) for name, given in scenario.success_criteria.items()),
+            "query",
+            cluster.scrape_interval_s,
+        ),
+        "steady_state": at_interval(
+            (state.planned() for state in scenario.steady_state), "promql", cluster.scrape_interval_s
+        ),
         "recovery_wait_s": scenario.recovery_wait,
         "abort_conditions": [condition.planned() for condition in scenario.abort_conditions],
         "minimum_load": {
-            "operations": scenario.workload.minimum_operations,
+            "operations": _least_operations(scenario, cluster),
             "rate_share": scenario.workload.minimum_rate_share,
         },
     }
     endpoints = _running(scenario.system, cluster)
-    return {**plan, "monitor": monitor_program(plan, endpoints, cluster.series, cluster.max_rate)}
+    monitor = monitor_program(plan, endpoints, cluster.series, cluster.max_rate, cluster.scrape_interval_s)
+    return {**plan, "monitor": monitor}
 
 
 def plan_text(plan: dict[str, Any]) -> str:
@@ -81,6 +92,7 @@ def node_programs(
         "testbed_id": plan["testbed_id"],
         "start_wall_ns": start_wall_ns,
         "duration_s": plan["duration_s"],
+        "sample_every_s": plan.get("sample_every_s", 1.0),  # a plan of an older version does not say it
     }
     programs = {}
     for host in [*plan["nodes"], *plan["observers"]]:
@@ -88,7 +100,7 @@ def node_programs(
         programs[name] = {
             **common,
             "node": name,
-            "systems": systems.get(name, []),
+            "systems": _asked_first(plan["scenario"]["system"], systems.get(name, [])),
             "faults": faults_of(plan, name),
             # Keys of a run are its own: a cluster that stands still holds those of the run before.
             "load": [{**part, "namespace": f"{run}/"} for part in plan["load"] if part["observer"] == name],
@@ -96,6 +108,11 @@ def node_programs(
     if "monitor" in plan:  # a plan of an older version has none
         programs[plan["observers"][0]["name"]]["monitor"] = plan["monitor"]
     return programs
+
+
+def _asked_first(system: str, systems: list[str]) -> list[str]:
+    """Return a node's systems, that of the scenario first: it is the one that is sampled."""
+    return sorted(systems, key=lambda name: name != system)
 
 
 def faults_of(plan: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -149,6 +166,7 @@ def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
     workload = scenario.workload
     endpoints = _running(scenario.system, cluster)
     rate = min(workload.rate, cluster.max_rate)
+    timeout_s = max(workload.operation_timeout, cluster.min_operation_timeout_s)
     clients = [client for group in workload.clients for client in _clients(group, endpoints)]
     return [
         {
@@ -162,16 +180,23 @@ def _load(scenario: Scenario, cluster: ClusterView) -> list[dict[str, Any]]:
             "rate_per_s": rate / len(cluster.observers),
             "asked_rate_per_s": workload.rate / len(cluster.observers),
             "duration_s": scenario.duration,
-            "operation_timeout_s": workload.operation_timeout,
-            "max_in_flight": workload.max_in_flight or enough_in_flight(rate, workload.operation_timeout),
+            "operation_timeout_s": timeout_s,
+            "asked_operation_timeout_s": workload.operation_timeout,
+            "max_in_flight": workload.max_in_flight or enough_in_flight(rate, timeout_s),
             "keys": workload.keys,
             "operations_per_key": workload.operations_per_key,
-            "mix": workload.mix.model_dump(),
+            "mix": workload.shares,
             "final_read_timeout_s": workload.final_read_timeout,
             "clients": clients,
         }
         for index, observer in enumerate(cluster.observers)
     ]
+
+
+def _least_operations(scenario: Scenario, cluster: ClusterView) -> int:
+    """Return how many must be answered: as many as asked, or half of what the cluster's max_rate sends."""
+    half = cluster.max_rate * scenario.duration / 2
+    return max(1, int(min(scenario.workload.minimum_operations, half)))
 
 
 def enough_in_flight(rate_per_s: float, timeout_s: float) -> int:

@@ -286,9 +286,9 @@ CRITERIA: dict[str, Criterion] = {
         Criterion(
             "partition_detection_time",
             "The seconds from the proved beginning of a partition until a member that it leaves without a "
-            "majority says of itself that it is not healthy, asked once a second; of several members and "
-            "partitions, the longest; of a member that never says so, the length of the partition, which "
-            "never passes.",
+            "majority says of itself that it is not healthy, asked once in each `scrape_interval`; of "
+            "several members and partitions, the longest; of a member that never says so, the length of the "
+            "partition, which never passes.",
             "s", "<=", partition_detection_time,
         ),
         Criterion(
@@ -309,14 +309,14 @@ CRITERIA: dict[str, Criterion] = {
         ),
         Criterion(
             "memory_usage",
-            "The highest share of its own memory limit that a node which runs the system used, seen once a "
-            "second over the declared duration.",
+            "The highest share of its own memory limit that a node which runs the system used, seen "
+            "once in each `scrape_interval` over the declared duration.",
             "ratio", "<=", memory_usage, final=True,
         ),
         Criterion(
             "gc_pressure",
             "The highest share of time that a member of the system spent in garbage collection pauses (its "
-            "series `gc_pressure`), seen once a second over the declared duration.",
+            "series `gc_pressure`), seen once in each `scrape_interval` over the declared duration.",
             "ratio", "<=", gc_pressure, final=True,
         ),
         Criterion(
@@ -324,6 +324,40 @@ CRITERIA: dict[str, Criterion] = {
             "The keys whose history the checker `linearizable-register` does not accept; unknown while a key "
             "is undecided and none failed.",
             "keys", "<=", checked("linearizable-register"), final=True,
+        ),
+        Criterion(
+            "linearizable-registry",
+            "The names whose history the checker `linearizable-registry` does not accept; unknown while a "
+            "name is undecided and none failed.",
+            "keys", "<=", checked("linearizable-registry"), final=True,
+        ),
+        Criterion(
+            "event-delivery",
+            "The topics whose history the checker `event-delivery` does not accept: an event lost, doubled, "
+            "out of order or never published; unknown while a subscriber has not read to the end of a topic.",
+            "keys", "<=", checked("event-delivery"), final=True,
+        ),
+        Criterion(
+            "agreement-consensus",
+            "The proposals whose history the checker `agreement-consensus` does not accept: completed more "
+            "than once, against the votes, or by a coordinator that had been replaced; unknown while none "
+            "was completed.",
+            "keys", "<=", checked("agreement-consensus"), final=True,
+        ),
+        Criterion(
+            "money-conserved",
+            "The accounts that do not hold what their deposit and their payments make, by the checker "
+            "`money-conserved`: each payment counts once where it was answered, and what stayed in doubt may "
+            "have been made once or not; `total` is one of them where the sum of all balances is not that of "
+            "all deposits. Unknown where nobody saw all accounts at the end.",
+            "keys", "<=", checked("money-conserved"), final=True,
+        ),
+        Criterion(
+            "auction-winner",
+            "The auctions whose history the checker `auction-winner` does not accept: more than one winner, "
+            "a winner that is not the highest bid that stands, a bid taken after the close, or a look that "
+            "shows less than was answered before; unknown while none was closed.",
+            "keys", "<=", checked("auction-winner"), final=True,
         ),
     )
 }  # fmt: skip

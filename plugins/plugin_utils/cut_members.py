@@ -4,18 +4,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 
-def without_majority(fault: Mapping[str, Any], members: Sequence[str]) -> list[str]:
+def applied_by(ledger: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
+    """Return the nodes that put each fault in place, by its id, as the ledger says."""
+    nodes: dict[str, set[str]] = {}
+    for entry in ledger:
+        if entry.get("event") == "apply":
+            nodes.setdefault(str(entry.get("fault")), set()).add(str(entry.get("node")))
+    return nodes
+
+
+def without_majority(
+    fault: Mapping[str, Any], members: Sequence[str], applied: Collection[str] = ()
+) -> list[str]:
     """Return the members that a planned partition of all traffic leaves with no more than half of all.
 
-    A member has itself and those with which packets pass both ways.
+    A member has itself and those with which packets pass both ways. Of a fault that chooses its nodes when
+    its time comes (`where`), those count that `applied` it.
     """
-    programs = fault.get("nodes") or {}
+    programs = {
+        name: program
+        for name, program in (fault.get("nodes") or {}).items()
+        if not fault.get("where") or name in applied
+    }
     partial = any(program.get("ports") or program.get("protocol") for program in programs.values())
-    if fault.get("type") != "partition" or fault.get("when") or fault.get("where") or partial:
+    if fault.get("type") != "partition" or fault.get("when") or partial:
         return []
     blocked = {name: set(programs.get(name, {}).get("blocked") or {}) for name in members}
     return [

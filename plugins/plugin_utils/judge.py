@@ -16,11 +16,21 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import TOLD_TO_STOP
 from ansible_collections.foundation.testbed.plugins.plugin_utils import criteria, steady_state
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.auctions import check_winner
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.consensus import check_consensus
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.event_delivery import (
+    check_event_delivery,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.linearizable import (
     check_linearizable_bounded,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.models import RegistryModel
+from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.money import check_money
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import failover_clients, to_columns
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members import without_majority
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members import (
+    applied_by,
+    without_majority,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results, number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
 from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof import (
@@ -39,6 +49,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.run_records imp
 Record = dict[str, Any]
 Check = Callable[[Sequence[Operation], int], Mapping[str, Any]]
 """From operations, and the error in ns between their generators' clocks, to a check's record."""
+Checks = Check | tuple[Check, ...]
+"""What a workload is checked by."""
 
 SEVERITY = ("pass", "unknown", "fail")
 
@@ -73,7 +85,7 @@ def worst(verdicts: Iterable[str]) -> str:
 
 
 def judge(
-    run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Check] | None = None
+    run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Checks] | None = None
 ) -> Results:
     """Judge the run in ``run_dir``, write its results.json, and return the results.
 
@@ -83,7 +95,7 @@ def judge(
 
 
 def judge_records(
-    run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Check] | None = None
+    run_dir: str | Path, *, preflight: Sequence[str] = (), checkers: Mapping[str, Checks] | None = None
 ) -> tuple[Results, RunRecords]:
     """Do as ``judge``, and return the records as well: of a long run they take long to read."""
     folder = Path(run_dir)
@@ -117,6 +129,7 @@ def decide(
     faults = [] if preflight else fault_results(plan, records.ledger, records.start_wall_ns)
     duration_s = number(plan.get("duration_s"), 0.0)
     members = list((plan.get("monitor") or {}).get("endpoints") or {})
+    applied = applied_by(records.ledger)
     evidence = criteria.Evidence(
         columns,
         duration_s,
@@ -129,7 +142,8 @@ def decide(
         down=switched_off(plan, faults),
         samples=records.samples,
         cut_members={
-            str(fault.get("id")): without_majority(fault, members) for fault in plan.get("faults") or []
+            str(fault.get("id")): without_majority(fault, members, applied.get(str(fault.get("id")), ()))
+            for fault in plan.get("faults") or []
         },
         incomplete=shortened(plan, records.load),
     )
@@ -169,19 +183,23 @@ def _cut_short(judged: Record) -> Record:
     return {**judged, "verdict": "unknown", "reason": reason}
 
 
-def run_checks(records: RunRecords, checkers: Mapping[str, Check]) -> list[Record]:
-    """Run the checker of every workload of the plan; one that crashes, or that nobody knows, is unknown."""
+def run_checks(records: RunRecords, checkers: Mapping[str, Checks]) -> list[Record]:
+    """Run the checkers of every workload of the plan; one that crashes, or that nobody knows, is unknown."""
     parts = [part for part in records.plan.get("load") or [] if part.get("rate_per_s")]
-    return [
-        _check(name, records, checkers) for name in dict.fromkeys(str(part.get("workload")) for part in parts)
-    ]
+    names = dict.fromkeys(str(part.get("workload")) for part in parts)
+    return [record for name in names for record in _checked(name, records, checkers)]
 
 
-def _check(workload: str, records: RunRecords, checkers: Mapping[str, Check]) -> Record:
-    checker = checkers.get(workload)
-    if checker is None:
+def _checked(workload: str, records: RunRecords, checkers: Mapping[str, Checks]) -> list[Record]:
+    checks = checkers.get(workload)
+    if checks is None:
         known = ", ".join(sorted(checkers))
-        return _no_check(workload, f"There is no checker for workload {workload!r}; there are {known}.")
+        return [_no_check(workload, f"There is no checker for workload {workload!r}; there are {known}.")]
+    several = checks if isinstance(checks, tuple) else (checks,)
+    return [_check(workload, records, check) for check in several]
+
+
+def _check(workload: str, records: RunRecords, checker: Check) -> Record:
     parts = [part for part in records.plan.get("load") or [] if part.get("workload") == workload]
     generators = {part.get("generator") for part in parts}
     operations = [operation for operation in records.operations if operation.generator in generators]
@@ -297,4 +315,38 @@ def _register(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[s
     return check_linearizable_bounded(operations, clock_error_ns=clock_error_ns).as_record()
 
 
-CHECKERS: Mapping[str, Check] = {"register": _register}
+def _registry(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[str, Any]:
+    """Check a registry for linearizability likewise."""
+    checked = check_linearizable_bounded(
+        operations, RegistryModel(), clock_error_ns=clock_error_ns, name="linearizable-registry"
+    )
+    return checked.as_record()
+
+
+def _consensus(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[str, Any]:
+    """Check that each consensus has one decision, which its votes support."""
+    return check_consensus(operations, clock_error_ns).as_record()
+
+
+def _events(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[str, Any]:
+    """Check that every event came to every subscriber once, in one order."""
+    return check_event_delivery(operations, clock_error_ns).as_record()
+
+
+def _money(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[str, Any]:
+    """Check that every account holds what its deposit and its payments make."""
+    return check_money(operations, clock_error_ns).as_record()
+
+
+def _winner(operations: Sequence[Operation], clock_error_ns: int) -> Mapping[str, Any]:
+    """Check that every auction has one winner, its highest bid."""
+    return check_winner(operations, clock_error_ns).as_record()
+
+
+CHECKERS: Mapping[str, Checks] = {
+    "auctions": (_money, _winner),
+    "consensus": _consensus,
+    "events": _events,
+    "register": _register,
+    "registry": _registry,
+}

@@ -107,6 +107,7 @@ class PlannedLoad(Strict):
     asked_rate_per_s: Annotated[float, Field(ge=0, le=20000)] | None = None
     duration_s: Seconds
     operation_timeout_s: Seconds
+    asked_operation_timeout_s: Seconds | None = None
     max_in_flight: Annotated[int, Field(ge=1)]
     keys: Annotated[int, Field(ge=1)]
     operations_per_key: Annotated[int, Field(ge=1)]
@@ -182,8 +183,9 @@ class Plan(Strict):
     scenario: PlannedAbout
     seed: Annotated[int, Field(ge=0)]
     duration_s: Annotated[float, Field(gt=0, le=365 * 24 * 3600)]
+    sample_every_s: Annotated[float, Field(gt=0)] = 1.0
     testbed_id: str
-    role_variables: dict[str, int] = Field(default={})
+    role_variables: dict[str, int | list[str]] = Field(default={})
     topology: PlannedTopology = PlannedTopology()
     nodes: Annotated[list[PlannedHost], Field(min_length=1)]
     observers: Annotated[list[PlannedHost], Field(min_length=1)]

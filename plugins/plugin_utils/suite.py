@@ -16,9 +16,11 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.importing impor
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import (
     ALL,
     SCENARIOS_DIR,
+    Scenario,
     find_scenario,
     load_scenario,
 )
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 
 # Worst first.
@@ -54,8 +56,8 @@ def choose(
 ) -> Choice:
     """Return what `all` or a list with commas stands for, every file checked against the cluster.
 
-    Of `all`, a scenario that is written for another number of nodes is left out. Raises InputError with the
-    mistakes of all files together.
+    Of `all`, a scenario that is written for another number of nodes, or for a system that this cluster does
+    not run, is left out. Raises InputError with the mistakes of all files together.
     """
     everything = scenarios.strip() == ALL
     paths = _all(folder) if everything else _named(scenarios, folder)
@@ -63,19 +65,31 @@ def choose(
     problems: list[str] = []
     for path in paths:
         try:
-            wanted = load_scenario(path).node_count if everything else None
-            if wanted not in (None, len(cluster.nodes)):
-                chosen.left_out[path.stem] = f"for {wanted} nodes; the cluster has {len(cluster.nodes)}"
+            elsewhere = _for_another(load_scenario(path), cluster) if everything else ""
+            if elsewhere:
+                chosen.left_out[path.stem] = elsewhere
                 continue
             compiled(path, cluster, how or Importing())
         except InputError as error:
             problems += error.problems
         chosen.paths.append(path)
     if not chosen.paths:
-        problems += [f"scenario: no scenario in {folder.name} is for {len(cluster.nodes)} nodes"]
+        systems = ", ".join(sorted(cluster.workloads))
+        problems += [
+            f"scenario: no scenario in {folder.name} is for {len(cluster.nodes)} nodes and {systems}"
+        ]
     if problems:
         raise InputError(problems)
     return chosen
+
+
+def _for_another(scenario: Scenario, cluster: ClusterView) -> str:
+    """Return for which other cluster a scenario is written; empty when it is not."""
+    if scenario.node_count not in (None, len(cluster.nodes)):
+        return f"for {scenario.node_count} nodes; the cluster has {len(cluster.nodes)}"
+    if scenario.system in known_systems() and scenario.system not in cluster.workloads:
+        return f"for {scenario.system}; the cluster has {', '.join(sorted(cluster.workloads))}"
+    return ""
 
 
 def _all(folder: Path) -> list[Path]:

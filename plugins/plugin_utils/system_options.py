@@ -13,7 +13,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
     whole,
 )
-from pydantic import BaseModel, ConfigDict, Field
+from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Mistakes
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class AtLeast(BaseModel):
@@ -28,21 +29,42 @@ class AtLeast(BaseModel):
 class Option(BaseModel):
     """One option: the role's variable that it sets, in milliseconds where it is a duration.
 
-    `default` is the role's own; `minimum` and `maximum` are in the variable's unit.
+    `default` is the role's own; `minimum` and `maximum` are in the variable's unit. An option of type `words`
+    sets a list, out of `words`, and is said as a text with commas between them; its default is none.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     about: str
     variable: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    type: Literal["duration", "number"]
-    default: int
-    minimum: int
-    maximum: int
+    type: Literal["duration", "number", "words"]
+    default: int = 0
+    minimum: int = 0
+    maximum: int = 0
+    words: list[str] = []
     at_least: AtLeast | None = None
 
-    def parse(self, given: object) -> int:
+    @model_validator(mode="after")
+    def _of_its_type(self) -> Option:
+        bounds = ("default", "minimum", "maximum")
+        needed, foreign = (
+            (("words",), (*bounds, "at_least")) if self.type == "words" else (bounds, ("words",))
+        )
+        given = self.model_fields_set
+        wrong = [f"{key}: is required but missing" for key in needed if key not in given]
+        wrong += [
+            f"{key}: given with type {self.type}; allowed: {', '.join(needed)}"
+            for key in foreign
+            if key in given
+        ]
+        if wrong:
+            raise Mistakes(wrong)
+        return self
+
+    def parse(self, given: object) -> int | list[str]:
         """Return the variable's value; raises ValueError saying what is allowed."""
+        if self.type == "words":
+            return self._parse_words(given)
         if self.type == "number":
             return int(whole(self.minimum, self.maximum)(given))
         value = round(parse_duration(given) * 1000)
@@ -50,8 +72,16 @@ class Option(BaseModel):
             raise ValueError(f"given {shown(given)}; allowed: from {self.minimum} ms to {self.maximum} ms")
         return value
 
+    def _parse_words(self, given: object) -> list[str]:
+        said = [each.strip() for each in given.split(",") if each.strip()] if isinstance(given, str) else []
+        if not said or set(said) - set(self.words):
+            raise ValueError(
+                f"given {shown(given)}; allowed: {', '.join(self.words)}, or several with commas between them"
+            )
+        return sorted(set(said))
 
-def role_variables(given: Mapping[str, Any], declared: Mapping[str, Option]) -> dict[str, int]:
+
+def role_variables(given: Mapping[str, Any], declared: Mapping[str, Option]) -> dict[str, Any]:
     """Return what the role is told; of what is wrong (see `wrong_options`) nothing."""
     found = {}
     for name, value in given.items():

@@ -50,8 +50,9 @@ def _head(plan: Mapping[str, Any]) -> Iterator[str]:
         yield "options   " + ", ".join(f"{name}={value}" for name, value in scenario["options"].items())
     for part in plan["load"]:
         yield (
-            f"load      {rate_words(part)} from {part['observer']}, {part['workload']} on "
-            f"{part['system']}, clients: {', '.join(client['name'] for client in part['clients'])}"
+            f"load      {rate_words(part)} from {part['observer']}, {timeout_words(part)}, "
+            f"{part['workload']} on {part['system']}, "
+            f"clients: {', '.join(client['name'] for client in part['clients'])}"
         )
 
 
@@ -61,6 +62,14 @@ def rate_words(part: Mapping[str, Any]) -> str:
     asked = number(part.get("asked_rate_per_s"), rate)
     lowered = f" ({asked:g} asked, max_rate of the cluster)" if asked != rate else ""
     return f"{rate:g} operations/s{lowered}"
+
+
+def timeout_words(part: Mapping[str, Any]) -> str:
+    """Say how long a generator waits for an answer, and what was asked where the cluster needs longer."""
+    timeout_s = number(part.get("operation_timeout_s"), 0.0)
+    asked_s = number(part.get("asked_operation_timeout_s"), timeout_s)
+    longer = f" ({asked_s:g} s asked, min_operation_timeout of the cluster)" if asked_s != timeout_s else ""
+    return f"time-out {timeout_s:g} s{longer}"
 
 
 def _promises(plan: Mapping[str, Any]) -> Iterator[str]:

@@ -44,6 +44,14 @@ def test_who_has_no_majority():
     assert without_majority({"type": "link", "nodes": {}}, FIVE) == []
 
 
+def test_of_a_cut_of_whoever_leads_then_counts_who_took_it():
+    """Each node has the program, and the one that leads when the time comes applies it."""
+    everybody = {name: {"blocked": dict.fromkeys(set(FIVE) - {name}, "192.0.2.1")} for name in FIVE}
+    alone = {"type": "partition", "nodes": everybody, "where": {"state": "leader", "is": True}}
+    assert without_majority(alone, FIVE, {"n2"}) == ["n2"]
+    assert without_majority(alone, FIVE, set()) == []
+
+
 def test_the_slowest_counts():
     """The cut begins at 10.1 s: n4 says so at 12.5 s, n5 at 14.5 s, which is 4.4 s later."""
     found = judged([*sampled("n4", 12), *sampled("n5", 14.2)], {"cut": ["n4", "n5"]})

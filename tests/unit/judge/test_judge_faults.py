@@ -378,7 +378,7 @@ def test_what_is_written_after_the_end_counts_for_nothing():
 
 def proved_losses(asked, real, runs=100, seconds=15):
     """How many of so many faults are proved, when each of their probes is lost with a probability."""
-    at_once = probes_at_once(Impairment(loss=asked), seconds)
+    at_once = probes_at_once(Impairment(loss=asked), seconds, 0.25)
     proved = 0
     for seed in range(runs):
         draw, sent, lost, effects = random.Random(seed), 0, 0, []

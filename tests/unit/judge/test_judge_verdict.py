@@ -139,6 +139,13 @@ def test_a_generator_in_doubt(run, edit, words):
     unknown(run, words)
 
 
+@pytest.mark.parametrize(("timeout_s", "late"), [(2.9, True), (3.1, False)])
+def test_a_generator_may_be_late_by_a_tenth_of_what_operations_are_given(run, timeout_s, late):
+    change(run, "load.json", lambda own: own[0]["lateness_ms"].update(p99=300.0))
+    change(run, "plan.json", lambda plan: plan["load"][0].update(operation_timeout_s=timeout_s))
+    assert any("Overloaded generator" in reason for reason in judge(run).reasons) is late
+
+
 def test_a_checker_that_crashes(run):
     def crash(operations, clock_error_ns):
         raise RuntimeError("boom")

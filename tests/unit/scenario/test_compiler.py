@@ -22,6 +22,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import timeout_words
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -139,6 +140,21 @@ def test_the_rate_is_split_over_the_observers_and_no_more_than_they_can_send(giv
     assert [(part["index"], part["generators"]) for part in load] == [
         (i, len(load)) for i in range(len(load))
     ]
+
+
+@given(inputs(), st.floats(0, 60), st.floats(min_value=0.1) | st.just(math.inf))
+def test_a_slow_cluster_gets_the_time_and_the_load_that_it_needs(given_input, min_timeout_s, max_rate):
+    """And no more: what it answers of the load that it bears must still be enough to judge."""
+    scenario, cluster = given_input
+    slow = replace(cluster, min_operation_timeout_s=min_timeout_s, max_rate=max_rate)
+    plan = compile_plan("x", scenario, slow)
+    asked_s, asked = scenario.workload.operation_timeout, scenario.workload.minimum_operations
+    for part in plan["load"]:
+        assert part["operation_timeout_s"] == max(asked_s, min_timeout_s)
+        assert ("min_operation_timeout" in timeout_words(part)) is (asked_s < min_timeout_s)
+    least = plan["minimum_load"]["operations"]
+    assert 1 <= least <= asked
+    assert least == asked or least <= max_rate * scenario.duration / 2 < asked or least == 1
 
 
 @given(inputs())

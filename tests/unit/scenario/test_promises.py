@@ -79,7 +79,7 @@ def test_what_must_hold_stands_in_the_plan():
         ),
         (
             {"success_criteria": {"eror_rate": 1}},
-            "success_criteria.eror_rate: given 'eror_rate'; allowed: av",
+            "success_criteria.eror_rate: given 'eror_rate'; allowed: a",
         ),
         (
             {"steady_state": [{"state": "laeder", "is": True}]},

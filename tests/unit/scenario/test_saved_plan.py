@@ -8,23 +8,16 @@ import copy
 import json
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR, load_scenario
-from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
+from ansible_collections.foundation.testbed.tests.support.clusters import with_every_system
 from ansible_collections.foundation.testbed.tests.support.mutations import mutated
 from hypothesis import given
 from hypothesis import strategies as st
 
-NODES = {f"n{i}": f"10.77.0.{10 + i}" for i in range(1, 6)}
-CLUSTER = ClusterView(
-    "local", NODES, {"observer1": "10.77.0.2"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
-    states={"etcd": ["leader", "revision", "term", "lag"]}, units={"etcd": ["etcd.service"]},
-    provider=dict.fromkeys(NODES, "container"), management=["10.77.0.1"], max_down=2,
-    options={"etcd": read_system("etcd").options},
-)  # fmt: skip
+CLUSTER = with_every_system()
 MANY = SCENARIOS_DIR.parent / "tests/integration/scenarios/many_faults.yml"
 FILES = [*sorted(SCENARIOS_DIR.glob("*.yml")), MANY]
 SCENARIOS = {path.stem: load_scenario(path) for path in FILES}

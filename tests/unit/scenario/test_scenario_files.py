@@ -87,7 +87,7 @@ MISTAKES = [
     ({"workload": {"rate": float("nan")}}, "workload.rate", "given nan; allowed: a finite number"),
     ({"workload": {"rate": 1, "clients": []}}, "workload.clients", "given []"),
     ({"workload": {"rate": 1, "clients": [{"to": "n7"}]}}, "workload.clients[0].to", "given 'n7'"),
-    ({"workload": {"rate": 1, "type": "queue"}}, "workload.type", "given 'queue'; allowed: register"),
+    ({"workload": {"rate": 1, "type": "queue"}}, "workload.type", "given 'queue'; allowed: "),
     ({"workload": {"rate": 1, "mix": {"read": 0, "write": 0, "cas": 0}}}, "workload.mix", "one above 0"),
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible_collections.foundation.testbed.plugins.plugin_utils.system_options import (
+    Option,
     role_variables,
     wrong_options,
 )
@@ -17,6 +18,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import 
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 ETCD = read_system("etcd").options
 ANYTHING = st.integers() | st.text() | st.floats() | st.none() | st.sampled_from(["200ms", "5s", 1000])
@@ -64,4 +66,39 @@ def test_the_default_of_an_option_is_the_roles_own(system):
     """An option's bound by another counts with what the role does when nothing is said."""
     defaults = yaml.safe_load((ROLES_DIR / system / "defaults" / "main.yml").read_text(encoding="utf-8"))
     for option in read_system(system).options.values():
-        assert defaults[option.variable] == option.default
+        assert defaults[option.variable] == ([] if option.type == "words" else option.default)
+
+
+FAULTY = {
+    "faulty": Option(about="bugs", variable="x_faulty", type="words", words=["stale", "twice"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("stale", ["stale"]), ("twice, stale", ["stale", "twice"]), ("stale,stale", ["stale"])],
+)
+def test_words_become_a_list(said, told):
+    assert list(wrong_options({"faulty": said}, FAULTY)) == []
+    assert role_variables({"faulty": said}, FAULTY) == {"x_faulty": told}
+
+
+@pytest.mark.parametrize("said", ["late", "stale twice", "", ",", 1, True])
+def test_an_unknown_word_is_one_line(said):
+    ((name, message),) = wrong_options({"faulty": said}, FAULTY)
+    assert name == "faulty" and "allowed: stale, twice" in message
+    assert role_variables({"faulty": said}, FAULTY) == {}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"type": "words"},
+        {"type": "words", "words": ["a"], "default": 1},
+        {"type": "number", "default": 1, "minimum": 0},
+        {"type": "number", "default": 1, "minimum": 0, "maximum": 2, "words": ["a"]},
+    ],
+)
+def test_an_option_says_what_belongs_to_its_type(wrong):
+    with pytest.raises(ValidationError):
+        Option(about="x", variable="x", **wrong)

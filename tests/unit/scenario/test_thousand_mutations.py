@@ -9,12 +9,12 @@ import random
 import re
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR, load_scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import timeline
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
+from ansible_collections.foundation.testbed.tests.support.clusters import with_every_system
 
 MUTANTS = 1000
 EVERYTHING = """\
@@ -63,13 +63,7 @@ ODD = (
     "@", "n9", "0s", "99h", "'9999999999999h'", "0x1F", "{a: 1, a: 2}", "[1, 2", "\t", "all", "leader",
     "{random: 9}", "{group: x}", "\u2028",
 )  # fmt: skip
-NODES = {f"n{i}": f"10.77.0.{10 + i}" for i in range(1, 6)}
-CLUSTER = ClusterView(
-    "local", NODES, {"observer1": "10.77.0.2"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
-    units={"etcd": ["etcd.service"]}, states={"etcd": ["leader", "revision", "term", "lag"]},
-    provider=dict.fromkeys(NODES, "container"), groups={"etcd": list(NODES), "nodes": list(NODES)},
-    management=["10.77.0.1"], max_down=2,
-)  # fmt: skip
+CLUSTER = with_every_system()
 
 
 def mutant(draw: random.Random) -> str:

@@ -8,14 +8,19 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR, load_scenario
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 
+SYSTEMS = {name: read_system(name) for name in ("etcd", "foundation", "mabeam")}
 FILES = {path.stem: path for path in sorted(SCENARIOS_DIR.glob("*.yml"))}
 
 
 def cluster(count: int) -> ClusterView:
     nodes = {f"n{i}": f"10.77.0.{10 + i}" for i in range(1, count + 1)}
     return ClusterView(
-        "t", nodes, {"observer1": "10.77.0.2"}, {name: ["etcd"] for name in nodes}, {"etcd": ["register"]},
+        "t", nodes, {"observer1": "10.77.0.2"}, {name: list(SYSTEMS) for name in nodes},
+        {name: system.workloads for name, system in SYSTEMS.items()},
+        states={name: system.states for name, system in SYSTEMS.items()},
+        options={name: system.options for name, system in SYSTEMS.items()},
         provider=dict.fromkeys(nodes, "container"), max_down=(count - 1) // 2,
     )  # fmt: skip
 

@@ -144,3 +144,13 @@ def test_a_run_without_results_is_unknown(tmp_path):
     run = run_of(tmp_path, "a", 10)
     assert (run.verdict, run.wall_s, run.exit_status) == ("fail", 3, 10)
     assert "a \\| b c" in markdown(as_record("s", Choice([], {}), [run], False))
+
+
+def test_all_leaves_out_what_is_for_a_system_that_the_cluster_does_not_run(folder):
+    (folder / "other.yml").write_text(GOOD.format("other", "").replace("etcd", "foundation"))
+    chosen = choose("all", cluster(3), folder)
+    assert [path.stem for path in chosen.paths] == ["a", "b"]
+    assert chosen.left_out["other"] == "for foundation; the cluster has etcd"
+    (folder / "other.yml").write_text(GOOD.format("other", "").replace("etcd", "ectd"))
+    with pytest.raises(InputError, match="ectd"):
+        choose("all", cluster(3), folder)
