@@ -52,9 +52,11 @@ def programs(paths: LabPaths, run: str) -> list[int]:
     wanted = str(power_dir(paths) / run)
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
+        pid = int(path.parent.name)
         with contextlib.suppress(OSError):  # it may end in this very moment
-            if wanted.encode() in path.read_bytes().split(b"\0"):
-                found.append((path.parent.stat().st_ctime_ns, int(path.parent.name)))
+            # A command that a program is about to run is its copy for a moment, but leads no session.
+            if wanted.encode() in path.read_bytes().split(b"\0") and os.getsid(pid) == pid:
+                found.append((path.parent.stat().st_ctime_ns, pid))
     return [pid for _since, pid in sorted(found)]
 
 
