@@ -12,10 +12,12 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.collections
 export MOLECULE_GLOB := molecule/*/molecule.yml
 PLAYBOOK := ansible-playbook -i $(INVENTORY)
 # Apart from make test: they take as long as all others together.
-APART := tests/integration/test_vm_image.py tests/integration/test_baremetal.py tests/integration/test_power_baremetal.py tests/integration/test_topology.py
+APART := tests/integration/test_vm_image.py tests/integration/test_vm_remote.py tests/integration/test_baremetal.py tests/integration/test_power_baremetal.py
+# Of the specification's own system, on one lab of theirs.
+SERVICES := $(addprefix tests/integration/test_,contracts.py foundation.py mabeam_coordination.py mabeam_economics.py planted_bugs.py)
 PYTEST := PYTHONPATH=.collections pytest -p no:pytest-ansible -p no:cacheprovider $(PYTEST_ARGS)
 
-.PHONY: help demo run heal destroy purge test unit browser integration vm apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
+.PHONY: help demo run heal destroy purge test unit browser integration vm vm-short apart molecule molecule-all lint docs bench bench-faults bench-scale link-backends setup-run setup-dev
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,21 +37,25 @@ destroy: setup-run ## Remove the lab with all its traces (cached images stay)
 purge: setup-run ## Remove the lab and the cached images
 	$(PLAYBOOK) playbooks/destroy.yml -e lab_container_purge_images=true -e lab_vm_purge_images=true
 
-test: unit browser integration molecule ## Pass all tests (unit, in a browser, on the real lab, molecule)
+test: unit browser integration vm-short molecule ## Pass all tests (unit, in a browser, on the real lab, on virtual machines, molecule)
 
-unit: setup-dev ## Unit tests: no root, no nodes
-	$(PYTEST) tests/unit
+unit: setup-dev ## Unit tests: no root, no nodes; on every core
+	$(PYTEST) --numprocesses auto --dist worksteal tests/unit
 
 browser: setup-dev ## The reports in headless Chromium
 	$(PYTEST) tests/browser
 
-integration: setup-dev ## Tests on real nodes of their own lab; needs root
-	$(PYTEST) tests/integration --ignore=tests/integration/test_vm.py $(addprefix --ignore=,$(APART))
+integration: setup-dev ## Tests on real nodes of their own labs; need root
+	$(PYTEST) $(SERVICES)
+	$(PYTEST) tests/integration --ignore=tests/integration/test_vm.py $(addprefix --ignore=,$(SERVICES) $(APART))
 
-vm: setup-dev ## Tests on virtual machines, emulated where there is no KVM; need root
+vm-short: setup-dev ## Virtual machines made, left alone, cut off from power, refused; need root
+	$(PYTEST) -m short tests/integration/test_vm.py
+
+vm: setup-dev ## All tests on virtual machines, emulated where there is no KVM; need root
 	$(PYTEST) tests/integration/test_vm.py
 
-apart: setup-dev ## Tests of hosts that exist (on nodes as strangers), their power, topologies, and images of your own; need root
+apart: setup-dev ## Tests of hosts that exist (on nodes as strangers), their power, images of your own, and a hypervisor elsewhere; need root
 	for tests in $(APART); do $(PYTEST) $$tests || exit; done
 
 molecule: setup-dev ## molecule test
@@ -67,6 +73,7 @@ lint: setup-dev ## ansible-lint (production), ruff, mypy
 docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.catalogue
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.scenario_schema
+	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.contract_schema
 
 bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report scale")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)

@@ -79,6 +79,7 @@ def verify_command(folders: list[Path], junit: Path) -> list[str]:
         "pytest",
         "-q",
         "--no-header",
+        "--import-mode=importlib",  # files of several systems may have one name
         "-p",
         "no:cacheprovider",
         "-p",

@@ -16,6 +16,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     shown,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils import cluster_baremetal, cluster_vm
+from ansible_collections.foundation.testbed.plugins.plugin_utils.fields import Duration
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import System
 from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import (
     Kind,
@@ -29,7 +30,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import
     shared_vars,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Source, parse_model
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 STATE_DIR = "/var/lib/foundation-testbed"
 
@@ -122,6 +123,12 @@ class ResourceLimits(_Strict):
         return base.model_copy(update=self.model_dump(exclude_none=True))
 
 
+def _scrape_interval(seconds: float) -> float:
+    if not 1 <= seconds <= 60:
+        raise ValueError(f"given {seconds:g}s; allowed: 1s to 60s")
+    return seconds
+
+
 class NodeSpec(cluster_baremetal.ExistingHost, _Strict):
     """One node as the user describes it."""
 
@@ -145,6 +152,8 @@ class Cluster(_Strict):
     hub: HostName | None = None
     partition_tolerance: Tolerance = True
     max_rate: Annotated[float, Field(gt=0, le=20000)] | None = None
+    min_operation_timeout: Duration | None = None
+    scrape_interval: Annotated[Duration, AfterValidator(_scrape_interval)] = 1.0
     # needed unless the provider is baremetal
     subnet: Subnet = None
     applications: list[SystemName] = []
@@ -344,9 +353,16 @@ def lab_vars(cluster: Cluster, state_dir: str = STATE_DIR) -> dict[str, Any]:
         **shared_vars(cluster.laid_out),
         "testbed_partition_tolerance": cluster.tolerated_nodes,
         "testbed_max_rate": cluster.max_rate,
+        "testbed_min_operation_timeout_s": cluster.min_operation_timeout,
+        "testbed_scrape_interval_s": cluster.scrape_interval,
         **_subnet_vars(cluster),
         "testbed_systems": cluster.system_names(),
     }
+
+
+def provider_lab_vars(cluster: Cluster, folder: Path) -> dict[str, Any]:
+    """Variables that the provider's role needs on whichever host it runs; `folder` is the inventory's."""
+    return cluster_vm.lab_variables(cluster.vm, folder) if cluster.provider == "vm" else {}
 
 
 def provider_vars(cluster: Cluster, folder: Path) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def cluster_view(task_vars: Mapping[str, Any]) -> ClusterView:
         management=[str(first["testbed_gateway"])] if "testbed_gateway" in first else [],
         max_down=int(first["testbed_partition_tolerance"]),
         max_rate=float(first.get("testbed_max_rate") or math.inf),
+        min_operation_timeout_s=float(first.get("testbed_min_operation_timeout_s") or 0.0),
+        scrape_interval_s=float(first.get("testbed_scrape_interval_s", 1.0)),
     )
 
 

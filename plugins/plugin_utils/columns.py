@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ansible_collections.foundation.testbed.plugins.module_utils.load.answers import says_something
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Columns:
 
     ``intended_s`` and ``complete_s`` are seconds, the latter NaN without a completion; ``timeout_s`` is the
     time an operation was given, ``outcome`` an index into OUTCOMES, ``client`` one into ``clients``.
-    ``answered`` tells whether the system gave an answer: ok, or a cas whose comparison failed.
+    ``answered`` tells whether the system gave an answer: ok, or in the negative (a comparison that failed).
     """
 
     intended_s: Floats
@@ -59,8 +60,8 @@ class Columns:
 
 
 def is_answered(operation: Operation) -> bool:
-    """Whether the system answered: ok, or a certain "the comparison failed"."""
-    return operation.outcome == "ok" or (operation.outcome == "fail" and operation.error == "mismatch")
+    """Whether the system answered: ok, or in the negative, such as "the comparison failed"."""
+    return says_something(operation.outcome, operation.error)
 
 
 def to_columns(operations: Iterable[Operation], plan: Mapping[str, Any]) -> Columns:

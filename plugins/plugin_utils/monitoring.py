@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.paths import (
@@ -20,12 +20,14 @@ Entry = dict[str, Any]
 # Of each node a read and a write in each round.
 PROBES = 2
 PROMETHEUS = f"http://127.0.0.1:{PROMETHEUS_PORT}"
-# Figures that have not been written anew for 4 s are nobody's present state: they are missing.
-_FRESH = "and on (node) changes(testbed_figures_total[4s]) > 0"
+RATE_INTERVAL = "$__rate_interval"
+"""Stands in a query for four scrape intervals: a `rate()` over that bears a missing one (Grafana's word)."""
+# Figures that have not been written anew for that long are nobody's present state: they are missing.
+_FRESH = f"and on (node) changes(testbed_figures_total[{RATE_INTERVAL}]) > 0"
 
 
 def _rate(counter: str) -> str:
-    return f"rate({counter}[4s])"
+    return f"rate({counter}[{RATE_INTERVAL}])"
 
 
 def _per_node(expression: str) -> str:
@@ -71,6 +73,15 @@ def system_series(system: System) -> list[Entry]:
     return [{"name": name, **series.model_dump()} for name, series in declared.items()]
 
 
+def at_interval(entries: Iterable[Entry], key: str, scrape_interval_s: float) -> list[Entry]:
+    """Return entries whose queries, under `key`, have their `$__rate_interval` put in."""
+    span = f"{round(4000 * scrape_interval_s)}ms"
+    return [
+        {**entry, key: entry[key].replace(RATE_INTERVAL, span)} if key in entry else entry
+        for entry in entries
+    ]
+
+
 def probe_every_s(nodes: int, max_rate: float) -> float:
     """Return the seconds between two rounds of probes: all together are no more than the cluster bears."""
     return max(EVERY_S, round(nodes * PROBES / max_rate, 3))
@@ -81,6 +92,7 @@ def monitor_program(
     endpoints: Mapping[str, str],
     series: Mapping[str, Sequence[Entry]],
     max_rate: float = math.inf,
+    scrape_interval_s: float = 1.0,
 ) -> Entry:
     """Return the plan's part for the first observer: whom to probe, and what to ask Prometheus at the end.
 
@@ -104,7 +116,7 @@ def monitor_program(
         "endpoints": dict(endpoints),
         "probe_every_s": probe_every_s(len(endpoints), max_rate),
         "prometheus": PROMETHEUS,
-        "series": [*known, *asked],
+        "series": at_interval([*known, *asked], "query", scrape_interval_s),
     }
 
 

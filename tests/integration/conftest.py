@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from support import HERE, Lab, nothing_new, traces_on_machine, wait_until
+import services_lab
+from services_lab import Services
+from support import HERE, Lab, nothing_left_of, standing
 
 NODES = ("n1", "n2", "n3")
 
@@ -24,28 +26,34 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory):
-    """How this machine was before any lab; nothing of it may have changed at the end."""
-    Lab(HERE / "inventory", tmp_path_factory.mktemp("runs")).playbook("destroy")
-    return traces_on_machine()
+def lab(request, tmp_path_factory):
+    """Three nodes with etcd and an observer, made once and removed at the end."""
+    runs = tmp_path_factory.mktemp("runs")
+    if standing := request.config.getoption("inventory"):
+        yield Lab(standing.resolve(), runs)
+        return
+    lab = Lab(HERE / "inventory", runs)
+    with nothing_left_of(lab):
+        for playbook in ("provision", "deploy", "verify"):
+            outcome = lab.playbook(playbook)
+            assert outcome.status == 0, outcome.output[-4000:]
+        yield lab
 
 
 @pytest.fixture(scope="session")
-def lab(request, tmp_path_factory):
-    """Three nodes with etcd and an observer, made once and removed at the end."""
-    if standing := request.config.getoption("inventory"):
-        yield Lab(standing.resolve(), tmp_path_factory.mktemp("runs"))
-        return
-    untouched = request.getfixturevalue("untouched")
-    lab = Lab(HERE / "inventory", tmp_path_factory.mktemp("runs"))
-    for playbook in ("provision", "deploy", "verify"):
-        outcome = lab.playbook(playbook)
-        assert outcome.status == 0, outcome.output[-4000:]
-    yield lab
-    outcome = lab.playbook("destroy")
-    assert outcome.status == 0, outcome.output[-4000:]
-    # init takes a moment to reap what was killed
-    wait_until(lambda: nothing_new(untouched), 15, "the machine as it was before")
+def services(tmp_path_factory):
+    """Four nodes with foundation and mabeam and an observer, made once for all tests of services."""
+    with standing(Lab(HERE / "inventory_services", tmp_path_factory.mktemp("services-runs"))) as lab:
+        yield lab
+
+
+@pytest.fixture
+def nodes(services):
+    """The services of every node; agents that a test started on one end with the test."""
+    nodes = [Services(services, name) for name in services_lab.NODES]
+    yield nodes
+    for node in nodes:
+        node.stop_agents()
 
 
 @pytest.fixture

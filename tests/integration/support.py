@@ -8,11 +8,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ class Lab:
                 "ssh",
                 "-i",
                 variables["ansible_ssh_private_key_file"],
-                *(variables.get("ansible_ssh_common_args") or variables["ansible_ssh_extra_args"]).split(),
+                *shlex.split(
+                    " ".join(variables.get(f"ansible_ssh_{kind}_args", "") for kind in ("common", "extra"))
+                ),
                 "-o",
                 "BatchMode=yes",
                 f"root@{variables['ansible_host']}",
@@ -220,3 +223,34 @@ def traces_on_machine(state_dir: Path = STATE_DIR) -> dict[str, list[str]]:
 def nothing_new(before: dict[str, list[str]]) -> bool:
     """Whether nothing is on this machine that was not there before; what was dying then may be gone."""
     return not any(set(found) - set(before[what]) for what, found in traces_on_machine().items())
+
+
+@contextlib.contextmanager
+def nothing_left_of(lab: Lab) -> Iterator[None]:
+    """Remove a lab before and after, and have everything gone then that was not there in between.
+
+    Other labs may stand: they are part of what was there before.
+    """
+    lab.playbook("destroy")
+    before = traces_on_machine()
+    try:
+        yield
+    finally:
+        outcome = lab.playbook("destroy")
+    assert outcome.status == 0, outcome.output[-4000:]
+    # init takes a moment to reap what was killed
+    wait_until(lambda: nothing_new(before), 15, "the machine as it was before")
+
+
+@contextlib.contextmanager
+def standing(lab: Lab) -> Iterator[Lab]:
+    """Make a lab anew with its systems, and remove it however that went."""
+    lab.playbook("destroy")
+    try:
+        for playbook in ("provision", "deploy", "verify"):
+            outcome = lab.playbook(playbook)
+            assert outcome.status == 0, outcome.output[-4000:]
+        yield lab
+    finally:
+        removed = lab.playbook("destroy")
+    assert removed.status == 0, removed.output[-4000:]

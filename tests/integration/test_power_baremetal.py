@@ -143,7 +143,6 @@ def test_whichever_of_the_two_dies_the_host_is_on_again(metal, machines):
     assert machines.running("n1")
 
 
-@pytest.mark.skipif(not ipmi_simulator.installed(), reason="no ipmi_sim (openipmi) or no ipmitool")
 def test_ipmi_has_a_host_off_and_on_again(metal, machines, tmp_path):
     with ipmi_simulator.simulator(machines.paths, "n3", tmp_path, GATEWAY, IPMI_PORT, "operator", PASSWORD):
         begun = ad_hoc(metal, "n3", "power", "action=off for=12s")

@@ -1,6 +1,9 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""OpenIPMI's simulator of a management controller (package openipmi), with a container as its chassis."""
+"""OpenIPMI's simulator of a management controller, with a container as its chassis.
+
+It is in Debian's package openipmi, which bin/setup installs for the tests, as it does ipmitool.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.bmc import Ipmi
+from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.paths import LabPaths
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.switch_container import ContainerSwitch
 
@@ -37,11 +42,6 @@ CONTROLLER = """mc_setbmc 0x20
 mc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr
 mc_enable 0x20
 """
-
-
-def installed() -> bool:
-    """Whether this machine has the simulator, and ipmitool."""
-    return all(shutil.which(command) for command in ("ipmi_sim", "ipmitool"))
 
 
 @contextlib.contextmanager
@@ -70,7 +70,21 @@ def simulator(
             env={**os.environ, "PYTHONPATH": str(ROOT / ".collections")},
         )
     try:
+        await_answer(Ipmi({**said, "cipher_suite": 3}), process, folder / "log")
         yield
     finally:
         process.kill()
         process.wait()
+
+
+def await_answer(ipmi: Ipmi, process: subprocess.Popen[bytes], log: Path, within_s: float = 15.0) -> None:
+    """Wait until the simulator says whether the chassis has power."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            ipmi.running()
+            return
+        except LabError as error:
+            assert process.poll() is None, f"ipmi_sim ended: {log.read_text(errors='replace')}"
+            assert time.monotonic() < deadline, f"ipmi_sim: no answer within {within_s:g} s: {error}"
+            time.sleep(0.1)

@@ -3,8 +3,8 @@
 """A node's figures for Prometheus: node_exporter, and beside it what this node uses of its own limits.
 
 A container sees its host in /proc, so that node_exporter's figures of processors and memory would be the
-host's. Those of the node itself are written once a second for node_exporter to serve. Where this program
-ends, so does node_exporter: figures are then missing, never old.
+host's. Those of the node itself are written for node_exporter to serve, as often as it is asked. Where this
+program ends, so does node_exporter: figures are then missing, never old.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ EXPORTER = "/usr/bin/prometheus-node-exporter"
 OWN_COLLECTORS = ("filesystem", "netdev", "netstat", "sockstat", "textfile")
 # Of a machine also its own. All that node_exporter can tell took half an emulated processor, once a second.
 MACHINE_COLLECTORS = (*OWN_COLLECTORS, "cpu", "diskstats", "loadavg", "meminfo")
-EVERY_S = 1.0
 
 Figure = tuple[str, str, str, Optional[float]]
 
@@ -102,8 +101,9 @@ def exporter_command(address: str, folder: str, in_container: bool) -> list[str]
 
 
 def main(arguments: list[str]) -> int:
-    """Export at ADDRESS:PORT, with FOLDER for the figures, until node_exporter or this program ends."""
-    address, folder = arguments
+    """Export at ADDRESS:PORT what is written to FOLDER every SECONDS, until node_exporter or this ends."""
+    address, folder, seconds = arguments
+    every_s = float(seconds)
     signal.signal(signal.SIGTERM, _leave)
     path = Path(folder) / "testbed.prom"
     disk, count = DiskWrites(), 0
@@ -112,7 +112,8 @@ def main(arguments: list[str]) -> int:
         while child.poll() is None:
             count += 1
             _replace(path, exposition(figures(disk, count)))
-            time.sleep(EVERY_S - time.monotonic() % EVERY_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(every_s - time.monotonic() % every_s)
         return child.returncode or 1
     finally:
         child.terminate()

@@ -14,7 +14,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.report.words im
     condition,
     plainly,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import rate_words
+from ansible_collections.foundation.testbed.plugins.plugin_utils.timeline import rate_words, timeout_words
 
 Entry = Mapping[str, Any]
 Pair = tuple[str, str]
@@ -78,7 +78,7 @@ def _load(part: Entry) -> Iterator[Pair]:
     clients = "; ".join(_client(client) for client in part.get("clients") or [])
     text = f"{part.get('workload')} at {rate_words(part)}, {mix}; "
     text += f"{part.get('keys')} keys at once; "
-    text += f"time-out {duration(number(part.get('operation_timeout_s'), 0.0))}; clients {clients}"
+    text += f"{timeout_words(part)}; clients {clients}"
     yield f"Load {part.get('generator')}", text
 
 

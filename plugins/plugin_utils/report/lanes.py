@@ -12,8 +12,6 @@ from typing import Any
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import kind_words, state, told
 from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 
-SAMPLE_S = 1.0
-
 Entry = Mapping[str, Any]
 
 
@@ -34,20 +32,20 @@ def node_names(plan: Entry, samples: Sequence[Entry]) -> list[str]:
     return names or sorted({str(sample.get("node")) for sample in samples})
 
 
-def health_spans(samples: Iterable[Entry], duration_s: float) -> list[Span]:
+def health_spans(samples: Iterable[Entry], duration_s: float, every_s: float) -> list[Span]:
     """Return for every node the spans in which it was healthy, was not, or said nothing."""
     spans = []
     for node, series in _by_node(samples):
-        spans += _runs(node, [(at_s, _health(sample)) for at_s, sample in series], duration_s)
+        spans += _runs(node, [(at_s, _health(sample)) for at_s, sample in series], duration_s, every_s)
     return spans
 
 
-def leader_spans(samples: Iterable[Entry], duration_s: float) -> list[Span]:
+def leader_spans(samples: Iterable[Entry], duration_s: float, every_s: float) -> list[Span]:
     """Return the spans in which a node said that it led."""
     spans = []
     for node, series in _by_node(samples):
         states = [(at_s, "leader" if sample.get("leader") else "") for at_s, sample in series]
-        spans += [span for span in _runs(node, states, duration_s) if span.kind == "leader"]
+        spans += [span for span in _runs(node, states, duration_s, every_s) if span.kind == "leader"]
     return spans
 
 
@@ -131,12 +129,12 @@ def _by_node(samples: Iterable[Entry]) -> Iterator[tuple[str, list[tuple[float, 
         yield node, [(number(sample.get("t_s"), 0.0), sample) for sample in series]
 
 
-def _runs(node: str, states: Sequence[tuple[float, str]], duration_s: float) -> list[Span]:
-    """Join samples of one state; more than two samples missing is silence."""
+def _runs(node: str, states: Sequence[tuple[float, str]], duration_s: float, every_s: float) -> list[Span]:
+    """Join samples of one state, taken every so many seconds; more than two samples missing is silence."""
     spans: list[Span] = []
     for place, (at_s, kind) in enumerate(states):
         after_s = states[place + 1][0] if place + 1 < len(states) else max(duration_s, at_s)
-        to_s = min(after_s, at_s + 2 * SAMPLE_S)
+        to_s = min(after_s, at_s + 2 * every_s)
         spans.append(Span(node, kind, at_s, to_s))
         if after_s > to_s:
             spans.append(Span(node, "silent", to_s, after_s))

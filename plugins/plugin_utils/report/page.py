@@ -130,6 +130,7 @@ def _left_out(records: RunRecords) -> list[str]:
 def _timeline(results: Entry, records: RunRecords, columns: Columns) -> charts.Timeline:
     plan = records.plan
     duration_s = number(plan.get("duration_s"), 0.0)
+    every_s = number(plan.get("sample_every_s"), 1.0)
     faults = lanes.fault_spans(plan, results.get("faults") or [])
     names = lanes.node_names(plan, records.samples)
     names += sorted({span.node for span in faults} - set(names))
@@ -137,8 +138,8 @@ def _timeline(results: Entry, records: RunRecords, columns: Columns) -> charts.T
         columns=columns,
         duration_s=duration_s,
         nodes=names,
-        health=_known(lanes.health_spans(records.samples, duration_s), names),
-        leaders=_known(lanes.leader_spans(records.samples, duration_s), names),
+        health=_known(lanes.health_spans(records.samples, duration_s, every_s), names),
+        leaders=_known(lanes.leader_spans(records.samples, duration_s, every_s), names),
         faults=_known(faults, names),
         recoveries=lanes.recovery_spans(results.get("faults") or []),
         metrics=records.metrics,

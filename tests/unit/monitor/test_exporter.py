@@ -53,7 +53,7 @@ def test_figures_are_written_until_the_exporter_ends(tmp_path, monkeypatch):
     stand_in = [sys.executable, "-c", "import time; time.sleep(0.5)"]
     monkeypatch.setattr(exporter, "exporter_command", lambda *_: stand_in)
     monkeypatch.setattr(exporter.signal, "signal", lambda *_: None)
-    assert exporter.main(["127.0.0.1:1", str(tmp_path)]) == 1
+    assert exporter.main(["127.0.0.1:1", str(tmp_path), "15"]) == 1
     assert "testbed_figures_total " in (tmp_path / "testbed.prom").read_text()
 
 

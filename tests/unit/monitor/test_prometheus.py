@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 import time
@@ -18,12 +19,13 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.admission impor
 from ansible_collections.foundation.testbed.plugins.plugin_utils.exit_status import ExitStatus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.monitoring import (
     STANDARD,
+    at_interval,
     monitor_program,
     monitoring_vars,
     queries_of,
     system_series,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
+from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import known_systems, read_system
 
 NOBODY = "http://127.0.0.1:1"
 
@@ -119,6 +121,18 @@ def test_the_plan_asks_for_standard_series_the_systems_and_its_own_queries():
     assert names == [*((name, None) for name in known), ("lag", "lag")]
     assert all({"name", "title", "unit", "query"} <= set(series) for series in program["series"])
     assert "gc_pressure" in known
+
+
+def test_rates_span_four_scrapes_of_whatever_interval():
+    """A range shorter than two scrapes gives nothing, and figures would be missing without a reason."""
+    entries = [{"name": "x", "query": "rate(a[$__rate_interval]) / rate(b[$__rate_interval])"}, {"name": "y"}]
+    found = at_interval(entries, "query", 2.5)
+    assert found == [{"name": "x", "query": "rate(a[10000ms]) / rate(b[10000ms])"}, {"name": "y"}]
+    own = [entry for name in known_systems() for entry in system_series(read_system(name))]
+    program = monitor_program(PLAN, {"n1": "10.0.0.1"}, {"etcd": own}, scrape_interval_s=15.0)
+    queries = [series["query"] for series in program["series"]]
+    assert not any("$" in query for query in queries)
+    assert {span for query in queries for span in re.findall(r"\[(.+?)\]", query)} == {"60000ms"}
 
 
 def test_a_query_that_prometheus_refuses_keeps_the_run_from_starting():
