@@ -42,7 +42,7 @@ def described(tmp_path):
 def test_machines_boot_an_image_of_the_users_own(described):
     lab = described(*OBSERVERS)
     begun = time.monotonic()
-    outcome = lab.playbook(MACHINES, "-e", "lab_vm_timeout_s=300")
+    outcome = lab.playbook(MACHINES)
     assert outcome.status == 0, outcome.output[-4000:]
     print(f"three machines with an image of their own, from nothing to ssh: {time.monotonic() - begun:.1f} s")
     for name in ("n1", "n2", "observer1"):
@@ -56,7 +56,7 @@ def test_machines_boot_an_image_of_the_users_own(described):
 
 def test_packages_that_cannot_be_installed_are_named(described):
     """The lab's own bridge leads to no package source: what the image lacks stays missing."""
-    outcome = described().playbook(MACHINES, "-e", "lab_vm_timeout_s=300")
+    outcome = described().playbook(MACHINES)
     words = " ".join(outcome.output.split())
     assert outcome.status == 2
     assert "observer1: packages cannot be installed: prometheus" in words, outcome.output[-3000:]

@@ -40,7 +40,7 @@ linux /vmlinuz root=/dev/vda1 rw console=ttyS0 quiet
 initrd /initrd.img
 boot
 """
-CLOUD_CFG = "datasource_list: [ NoCloud, None ]\n"
+CLOUD_CFG = "datasource_list: [ NoCloud, None ]\nlocale: C.UTF-8\n"
 
 
 def run(*argv: str, cwd: Path | None = None, stdin: str | None = None) -> str:

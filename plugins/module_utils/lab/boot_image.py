@@ -27,7 +27,7 @@ FORMATS = ("qcow2", "raw")
 # What an image of the user's own needs for its network and its console is left to it.
 _KEPT = ("console-getty.service", "getty.target", "systemd-resolved.service")
 MASKED = tuple(unit for unit in MASKED_UNITS if unit not in _KEPT)
-ASK_S = 20.0
+WAIT_THERE_S, ASK_S = 40, 90.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ class ImageBoot:
 
         Raises LabError where it went wrong.
         """
-        command = [*ssh, f"cat {seed.OUTCOME} 2> /dev/null || echo begun"]
+        # One login waits there: under emulation a login costs the machine seconds of what it boots with.
+        wait = f"n=0; until [ -e {seed.OUTCOME} ] || [ $n -ge {WAIT_THERE_S} ]; do sleep 1; n=$((n+1)); done"
+        command = [*ssh, f"{wait}; cat {seed.OUTCOME} 2> /dev/null || echo begun"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=ASK_S)
         except subprocess.TimeoutExpired:

@@ -43,7 +43,7 @@ if [ -n "$missing" ]; then
   printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
   mkdir -p /etc/systemd/system-preset
   echo 'disable *' > /etc/systemd/system-preset/00-foundation-testbed.preset
-  options='-o Acquire::Retries=2 -o DPkg::Lock::Timeout=120'
+  options='-o Acquire::Retries=1 -o Acquire::http::Timeout=15 -o DPkg::Lock::Timeout=120'
   {{ apt-get $options -q update && apt-get $options -y -q --no-install-recommends install $missing; }} \\
     || outcome="packages cannot be installed:$missing: $(tail -n 1 /run/foundation-testbed-first-boot.log)"
   rm -f /usr/sbin/policy-rc.d /etc/systemd/system-preset/00-foundation-testbed.preset
@@ -67,9 +67,8 @@ def user_data(
         "preserve_hostname": False,
         "disable_root": False,
         "ssh_pwauth": False,
-        "users": [],
+        "users": [{"name": "root", "lock_passwd": False}],
         "ssh_deletekeys": True,
-        "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": host_key[0], "ed25519_public": host_key[1]},
         "ssh_authorized_keys": authorized_key.split("\n"),
         "write_files": [

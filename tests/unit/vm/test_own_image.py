@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.foundation.testbed.plugins.module_utils.lab import seed
+from ansible_collections.foundation.testbed.plugins.module_utils.lab import boot_image, seed
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.boot_image import ImageBoot, OwnImage
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.command import LabError
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.domain import Domain
@@ -83,3 +83,19 @@ def test_what_is_no_image_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, lambda *_args, **_kw: json.dumps({"format": "vdi", "virtual-size": 1}))
     with pytest.raises(LabError, match="in the format vdi; allowed"):
         OwnImage.at(there)
+
+
+def test_one_login_waits_for_the_end_of_the_first_boot(tmp_path, monkeypatch):
+    """Logins one after the other kept an emulated machine from its own boot."""
+    outcome, logins = tmp_path / "first-boot", tmp_path / "logins"
+    monkeypatch.setattr(seed, "OUTCOME", str(outcome))
+    boot = ImageBoot("vm", IMAGE, {})
+    login = ["sh", "-c", f'echo >> {logins}; (sleep 0.5; echo "$0" > {outcome}) & eval "$1"']
+    assert boot.unready([*login, "ok"]) is None
+    with pytest.raises(LabError, match="no such package"):
+        outcome.unlink()
+        boot.unready([*login, "packages cannot be installed: x: no such package"])
+    assert logins.read_text(encoding="utf-8").count("\n") == 2
+    outcome.unlink()
+    monkeypatch.setattr(boot_image, "WAIT_THERE_S", 0)
+    assert "not through" in str(boot.unready(["sh", "-c"]))
