@@ -61,14 +61,15 @@ def complaint_of(command: list[str], environment: dict[str, str]) -> str:
 
 
 def checks_environment(sources: list[str]) -> dict[str, str]:
-    """Return the environment in which the checks find this inventory, and the Ansible that runs them.
+    """Return the environment in which the checks find this inventory, its Ansible and what they share.
 
     Testinfra's own option takes one source alone. A list of hosts (`-i n7,n8`) gives no system any host,
     and its commas mean something else here.
     """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     inventory = ",".join(source for source in sources if "," not in source)
-    return {**os.environ, "PATH": path, "ANSIBLE_INVENTORY": inventory}
+    shared = os.pathsep.join(filter(None, [str(ROLES / "service/tests"), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PATH": path, "ANSIBLE_INVENTORY": inventory, "PYTHONPATH": shared}
 
 
 def verify_command(folders: list[Path], junit: Path) -> list[str]:

@@ -4,54 +4,37 @@
 
 from __future__ import annotations
 
-import json
-import time
 import uuid
+
+import pytest
+from service_health import Service
 
 testinfra_hosts = ["ansible://mabeam"]
 
-DECIDED_S = 10
+
+@pytest.fixture
+def service(host):
+    """The node's own service."""
+    return Service(host, "mabeam", 4200)
 
 
-def ask(host, method, path, body=None):
-    """Status and answer of a request to the node's own service."""
-    script = (
-        "import json, sys, urllib.request as u, urllib.error as e\n"
-        "method, path, body = sys.argv[1:]\n"
-        "r = u.Request('http://127.0.0.1:4200' + path, body.encode() or None, "
-        "{'Content-Type': 'application/json'} if body else {}, method=method)\n"
-        "try: a = u.urlopen(r, timeout=5)\n"
-        "except e.HTTPError as error: a = error\n"
-        "print(json.dumps([a.status, json.loads(a.read() or b'null')]))"
-    )
-    said = "" if body is None else json.dumps(body)
-    return json.loads(host.check_output("python3 -c %s %s %s %s", script, method, path, said))
-
-
-def test_the_service_runs_unprivileged_and_will_be_restarted(host):
+def test_the_service_runs_unprivileged_and_will_be_restarted(service):
     """systemd runs it, would restart it, and not as root."""
-    answer = host.check_output(
-        "systemctl show mabeam.service --property=ActiveState,Restart,UnitFileState,DynamicUser"
-    )
-    said = {"ActiveState=active", "Restart=always", "UnitFileState=enabled", "DynamicUser=yes"}
-    assert set(answer.split()) == said
-    pid = host.check_output("systemctl show mabeam.service --property=MainPID --value")
-    assert int(host.check_output(f"stat -c %u /proc/{pid}")) != 0
+    service.check_unit()
 
 
-def test_the_node_reaches_a_majority(host):
+def test_the_node_reaches_a_majority(service):
     """The mode is normal, and no bug is planted unless the inventory says so."""
-    status, said = ask(host, "GET", "/v1/status")
+    status, said = service.ask("GET", "/v1/status")
     assert (status, said["mode"]) == (200, "normal")
 
 
-def test_a_proposal_is_decided_and_every_node_shows_it(host):
+def test_a_proposal_is_decided_and_every_node_shows_it(service):
     """One vote of one member is a quorum: somebody coordinates, and completes it once."""
     name = f"verify:{uuid.uuid4()}"
-    path = f"/v1/coordination/consensus/{name}"
-    assert ask(host, "POST", "/v1/coordination/consensus", {"id": name, "members": ["verify"]})[0] == 201
-    assert ask(host, "POST", f"{path}/votes", {"agent": "verify", "vote": "approve"})[0] == 200
-    end = time.monotonic() + DECIDED_S
-    while (said := ask(host, "GET", path)[1])["outcome"] is None and time.monotonic() < end:
-        time.sleep(0.2)
+    proposals = "/v1/coordination/consensus"
+    path = f"{proposals}/{name}"
+    assert service.ask("POST", proposals, {"id": name, "members": ["verify"]})[0] == 201
+    assert service.ask("POST", f"{path}/votes", {"agent": "verify", "vote": "approve"})[0] == 200
+    _status, said = service.ask_until(path, lambda answer: answer[1]["outcome"] is not None)
     assert (said["outcome"]["decision"], said["completions"]) == ("approved", 1)
