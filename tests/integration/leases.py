@@ -131,7 +131,7 @@ def left_of(lab: Lab, node: str, before: dict[str, list[str]]) -> list[str]:
         return not left
 
     with contextlib.suppress(AssertionError):
-        wait_until(same, 8, "the node as it was")
+        wait_until(same, 20, "the node as it was")
     return left
 
 

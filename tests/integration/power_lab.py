@@ -111,6 +111,6 @@ class StagedProvider:
         self.wait_for(max(fault["end_s"] for fault in self.program["faults"]))
         run = self.program["run"]
         assert power.await_end(self.paths, run, timeout_s), "the power program ended and took all back"
-        wait_until(lambda: not programs(self.paths, run), 5, "no process of the power program is left")
+        wait_until(lambda: not programs(self.paths, run), 20, "no process of the power program is left")
         await_boot(self.lab, self.node)
         return self.ledger()

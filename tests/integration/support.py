@@ -239,7 +239,7 @@ def nothing_left_of(lab: Lab) -> Iterator[None]:
         outcome = lab.playbook("destroy")
     assert outcome.status == 0, outcome.output[-4000:]
     # init takes a moment to reap what was killed
-    wait_until(lambda: nothing_new(before), 15, "the machine as it was before")
+    wait_until(lambda: nothing_new(before), 20, "the machine as it was before")
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def test_a_slow_disk_is_slow_for_its_node_alone_whoever_dies(lab, paths, tmp_pat
     slow = {"type": "disk", "iops": 10}
     job = begin(paths, tmp_path, ("slow", "n1", "slow", 1, 14), more=slow)
     limit = ContainerSwitch(paths, "n1").node.disk_limit()
-    wait_until(lambda: limit.get() == 10, 10, "the disk of n1 is slow")
+    wait_until(lambda: limit.get() == 10, 20, "the disk of n1 is slow")
     assert fsync_s(lab, "n1") > 0.08 > before_s
     assert fsync_s(lab, "n2") < 0.08
     worker, _spare = programs(paths, job)
@@ -95,7 +95,7 @@ def test_a_power_cut_loses_what_was_not_fsynced(lab, paths, tmp_path):
 def test_heal_mends_what_two_dead_programs_left(lab, paths, tmp_path):
     job = begin(paths, tmp_path, ("slow", "n1", "slow", 0, 300), more={"type": "disk", "iops": 50})
     limit = ContainerSwitch(paths, "n1").node.disk_limit()
-    wait_until(lambda: limit.get() == 50, 10, "the disk of n1 is slow")
+    wait_until(lambda: limit.get() == 50, 20, "the disk of n1 is slow")
     for pid in reversed(programs(paths, job)):
         os.kill(pid, signal.SIGKILL)
     outcome = lab.playbook("heal")

@@ -21,7 +21,7 @@ def node(lab):
     before = state_of(lab, NODE)
     yield lab
     try:
-        wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 15, "the node as it was")
+        wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 20, "the node as it was")
     finally:
         print("left of the node:", differences(before, state_of(lab, NODE)))
 
@@ -50,7 +50,7 @@ def test_space_and_inodes_at_once_each_by_itself(node):
     staged = stage(node, NODE, [fill(1, 16, 90), fill(2, 8, 100, "inodes")])
     staged.wait_for(3)
     assert abs(used_percent(node) - 90) <= 2
-    wait_until(lambda: used_percent(node, "--output=ipcent") == 100, 3, "no inode left")
+    wait_until(lambda: used_percent(node, "--output=ipcent") == 100, 20, "no inode left")
     denied = node.on(NODE, "touch /root/one_more 2>&1", check=False)
     assert "No space left" in denied
     staged.wait_for(9.2)
@@ -95,7 +95,7 @@ def test_a_killed_agent_leaves_nothing_on_a_full_disk(node):
     staged.wait_for(2.5)
     assert node.on(NODE, OURS)
     node.on(NODE, f"systemctl kill --signal=KILL --kill-whom=main {staged.unit}")
-    wait_until(lambda: node.on(NODE, OURS, check=False) == "", 3, "the folders gone")
+    wait_until(lambda: node.on(NODE, OURS, check=False) == "", 20, "the folders gone")
     node.on(NODE, "systemctl start etcd")
 
 

@@ -225,13 +225,13 @@ def test_overlapping_faults_add_up_and_leave_the_users_own(lab, where, backends,
 
 def test_it_dies_with_its_agent(lab, where, node_as_before, backend):
     staged = stage(lab, "n1", [link(where, 1, 60, delay=0.2, backend=backend)], AHEAD_S)
-    wait_until(lambda: staged.ledger("apply"), 15, "it holds")
+    wait_until(lambda: staged.ledger("apply"), 20, "it holds")
     staged.wait_for(1.3)
     assert round_trip_ms(lab, "n1", where["n2"], 3) > 180
     lab.on("n1", f"systemctl kill --signal=SIGKILL --kill-whom=main {staged.unit}")
     killed = time.monotonic()
     traces = "nft list tables; tc qdisc show dev host0"
-    wait_until(lambda: not re.search("link|prio|netem", lab.on("n1", traces)), 5, "no trace")
+    wait_until(lambda: not re.search("link|prio|netem", lab.on("n1", traces)), 20, "no trace")
     assert (round_trip_ms(lab, "n1", where["n2"], 3) or 0) < 100
     assert time.monotonic() - killed < 10
 
@@ -239,7 +239,7 @@ def test_it_dies_with_its_agent(lab, where, node_as_before, backend):
 def test_a_dead_program_lets_packets_pass_and_shows(lab, where, node_as_before):
     """The evidence fails, and the rule says bypass."""
     staged = stage(lab, "n1", [link(where, 1, 8, delay=0.1, backend="nfqueue")], AHEAD_S)
-    wait_until(lambda: staged.ledger("apply"), 15, "it holds")
+    wait_until(lambda: staged.ledger("apply"), 20, "it holds")
     staged.wait_for(1.3)
     lab.on("n1", "kill -9 $(pgrep -f '[f]aults._nfqueue')")
     assert round_trip_ms(lab, "n1", where["n2"], 3) < 50

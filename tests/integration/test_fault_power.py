@@ -69,12 +69,12 @@ def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
         ("crash", "n2", "crash", 1, 8),
         ("reboot", "n3", "reboot", 1, 8),
     )
-    wait_until(lambda: not ContainerSwitch(paths, "n1").running(), 8, "n1 is off")
+    wait_until(lambda: not ContainerSwitch(paths, "n1").running(), 20, "n1 is off")
     assert not ContainerSwitch(paths, "n1").answers()
     worker, spare = programs(paths, job)
     os.kill(worker, signal.SIGKILL)
     wait_until(
-        lambda: len(programs(paths, job)) == 2 and worker not in programs(paths, job), 5, "a new spare"
+        lambda: len(programs(paths, job)) == 2 and worker not in programs(paths, job), 20, "a new spare"
     )
     (fresh,) = set(programs(paths, job)) - {spare}
     os.kill(fresh, signal.SIGKILL)
@@ -85,14 +85,14 @@ def test_whichever_of_the_two_dies_every_node_is_on_again(lab, paths, tmp_path):
     assert proof(tmp_path, "n2", "crash")["killed"] > 3
     assert proof(tmp_path, "n3", "reboot")["answered_s"] is not None
     assert {node: ContainerSwitch(paths, node).limits() for node in before} == before
-    wait_until(lambda: programs(paths, job) == [], 5, "no process of the program is left")
+    wait_until(lambda: programs(paths, job) == [], 20, "no process of the program is left")
     for node in before:
         wait_until(lambda n=node: "active" in lab.on(n, f"systemctl is-active {UNIT}", check=False), 20, UNIT)
 
 
 def test_heal_switches_on_what_two_dead_programs_left(lab, paths, tmp_path):
     job = begin(paths, tmp_path, ("dark", "n2", "off", 0, 300))
-    wait_until(lambda: not ContainerSwitch(paths, "n2").running(), 10, "n2 is off")
+    wait_until(lambda: not ContainerSwitch(paths, "n2").running(), 20, "n2 is off")
     for pid in reversed(programs(paths, job)):
         os.kill(pid, signal.SIGKILL)
     outcome = lab.playbook("heal")
@@ -135,7 +135,7 @@ def test_the_nodes_own_agent_lives_through_it(lab, paths, tmp_path, action):
     assert ("durable", "reverted") in events and (None, "resumed") in events, ledger
     assert ("process-1", "interrupted") in events and ("process-2", "record") in events, ledger
     assert events[-1] == (None, "end"), ledger
-    wait_until(lambda: differences(before, state_of(lab, node)) == [], 15, "the node as it was")
+    wait_until(lambda: differences(before, state_of(lab, node)) == [], 20, "the node as it was")
 
 
 def test_a_scenario_cuts_a_node_and_proves_it(lab):

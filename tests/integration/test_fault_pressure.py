@@ -23,11 +23,11 @@ def node(lab):
     """A node with this checkout's agent, the same after the tests as before them."""
     install_agent(lab, NODE)
     lab.on(NODE, f"systemctl start {UNIT}; {START_SERVER}")
-    wait_until(lambda: "8099" in lab.on(NODE, "ss -ltn"), 10, "the server listening")
+    wait_until(lambda: "8099" in lab.on(NODE, "ss -ltn"), 20, "the server listening")
     before = state_of(lab, NODE)
     yield lab
     try:
-        wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 15, "the node as it was")
+        wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 20, "the node as it was")
     finally:
         print("left of the node:", differences(before, state_of(lab, NODE)))
         lab.on(NODE, f"systemctl stop {SERVER}")
@@ -140,9 +140,9 @@ def test_a_killed_agent_leaves_nothing(node):
     assert soft_limit(node, pid) < before
     assert tasks(node) > 450
     node.on(NODE, f"systemctl kill --signal=KILL --kill-whom=main {staged.unit}")
-    wait_until(lambda: node.on(NODE, MARKED, check=False) == "", 3, "the processes gone")
-    wait_until(lambda: soft_limit(node, pid) == before, 3, "the limit given back")
-    wait_until(lambda: node.on(NODE, "ls /run/foundation-testbed/pressure") == "", 3, "the markers gone")
+    wait_until(lambda: node.on(NODE, MARKED, check=False) == "", 20, "the processes gone")
+    wait_until(lambda: soft_limit(node, pid) == before, 20, "the limit given back")
+    wait_until(lambda: node.on(NODE, "ls /run/foundation-testbed/pressure") == "", 20, "the markers gone")
     assert tasks(node) < 200
 
 

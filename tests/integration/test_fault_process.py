@@ -22,7 +22,7 @@ def node(lab):
     install_agent(lab, NODE)
     before = state_of(lab, NODE)
     yield lab
-    wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 15, "the node as it was")
+    wait_until(lambda: differences(before, state_of(lab, NODE)) == [], 20, "the node as it was")
 
 
 def process(start_s, end_s, **program):
@@ -111,7 +111,7 @@ def test_a_unit_that_is_held_stays_down_whoever_starts_it_until_the_last_fault_e
     assert active(node) in DOWN
     ledger = staged.finish()
     assert all(proof(ledger, fault)["guarded"] for fault in ("process-1", "process-2"))
-    wait_until(lambda: active(node) == "active", 5, "it runs again")
+    wait_until(lambda: active(node) == "active", 20, "it runs again")
     assert "foundation-testbed" not in node.on(NODE, f"systemctl cat {UNIT}")
 
 
@@ -133,5 +133,5 @@ def test_the_agents_death_brings_everything_back(node):
     staged.wait_for(2)
     assert active(node) in DOWN and state(node, child) == "T"
     node.on(NODE, f"systemctl kill --signal=SIGKILL {staged.unit}")
-    wait_until(lambda: (active(node), state(node, child)) == ("active", "S"), 3, "all as before")
+    wait_until(lambda: (active(node), state(node, child)) == ("active", "S"), 20, "all as before")
     node.on(NODE, f"kill {child}")

@@ -88,8 +88,8 @@ def test_the_agents_death_ends_all(lab, node):
     assert not can_write(lab, node, f"{FOLDER}/inner")
     assert lab.on(node, FACTS.format(f"{FOLDER}/a.log")) != facts
     lab.on(node, f"systemctl kill --signal=SIGKILL {staged.unit}")
-    wait_until(lambda: can_write(lab, node, f"{FOLDER}/inner"), 3, "the path is writable again")
-    wait_until(lambda: lab.on(node, FACTS.format(f"{FOLDER}/a.log")) == facts, 3, "the file is back")
+    wait_until(lambda: can_write(lab, node, f"{FOLDER}/inner"), 20, "the path is writable again")
+    wait_until(lambda: lab.on(node, FACTS.format(f"{FOLDER}/a.log")) == facts, 20, "the file is back")
     end_of(lab, staged)
     assert differences(before, state_of(lab, node)) == []
 

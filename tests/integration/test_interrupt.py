@@ -73,7 +73,7 @@ def test_ctrl_c_in_mid_cut_heals_at_once_judges_and_is_unknown(whole):
     assert whole.tables("n3")
     terminal.press(CTRL_C)
     pressed_at = time.monotonic()
-    wait_until(lambda: not whole.tables("n3"), 15, "the cut gone")
+    wait_until(lambda: not whole.tables("n3"), 20, "the cut gone")
     status = terminal.finish()
     assert time.monotonic() - pressed_at < 40, "it waited for the plan's end"
     results = record(terminal.folder, "results.json")

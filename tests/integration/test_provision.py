@@ -20,7 +20,7 @@ def unmade(request, tmp_path):
     lab.playbook("destroy")
     before = traces_on_machine()
     yield lab
-    wait_until(lambda: nothing_new(before), 15, "the machine as it was before")
+    wait_until(lambda: nothing_new(before), 20, "the machine as it was before")
 
 
 def test_a_node_that_dies_is_named_with_its_console(unmade):
