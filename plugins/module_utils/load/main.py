@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import resource
 import signal
 import sys
 import time
@@ -41,9 +42,16 @@ def run_load(
         if program["rate_per_s"] <= 0:
             _write_summary(Path(out_dir), program, Tally(), 0.0, dict(NOTHING), True)
             return FINISHED
+        _take_all_open_files()
         return asyncio.run(_Run(program, start_wall_ns, Path(out_dir), recorder, adapter).go())
     finally:
         recorder.close()
+
+
+def _take_all_open_files() -> None:
+    """Lift the soft limit of connections: one that it forbids would look like a node out of reach."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _write_summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import time
 
 import pytest
@@ -235,3 +236,14 @@ def test_fallback_without_timerfd(monkeypatch, run):
 
     monkeypatch.setattr(pacing, "TimerfdAlarm", none)
     assert run(Client).summary["finished"]
+
+
+def test_connections_are_not_held_to_the_soft_limit_of_open_files(run):
+    """A thousand waiting operations ran into it, and every further one looked like a node out of reach."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        run(Client)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -9,6 +9,7 @@ import contextlib
 import gc
 import json
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -39,6 +40,8 @@ def main(build: Build, arguments: list[str]) -> int:
     """Serve until SIGTERM; the one argument is the file of settings (JSON)."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     settings = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # one for each connection
     with contextlib.suppress(ImportError):
         import uvloop
 
