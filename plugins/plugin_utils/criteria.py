@@ -53,6 +53,8 @@ class Evidence:
     """By fault, the members that it leaves without a majority."""
     incomplete: str = ""
     """Why the record does not reach to the declared end; empty when it does."""
+    overloaded: bool = False
+    """Whether a generator was too late to measure anything but itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +383,11 @@ def evaluate(wanted: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
         found = replace(found, doubt=found.doubt or f"{name} is not known to the end: {evidence.incomplete}")
     elif evidence.incomplete:
         found = Measurement(None, f"{name} is not known: {evidence.incomplete}")
-    return _record(wanted, criterion.unit, found)
+    judged = _record(wanted, criterion.unit, found)
+    if judged["verdict"] == "fail" and evidence.overloaded and not criterion.final:
+        reason = f"{judged['reason']} The generator was overloaded, so that may be its own doing."
+        return {**judged, "verdict": "unknown", "reason": reason}
+    return judged
 
 
 def _promql(wanted: Mapping[str, Any], evidence: Evidence) -> Measurement:

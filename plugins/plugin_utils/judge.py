@@ -37,6 +37,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof impo
     fault_load_problems,
     load_figures,
     load_problems,
+    overloaded,
     shortened,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.measured import switched_off
@@ -146,6 +147,7 @@ def decide(
             for fault in plan.get("faults") or []
         },
         incomplete=shortened(plan, records.load),
+        overloaded=bool(overloaded(plan, records.load)),
     )
     for fault in faults:
         fault["recovery_s"] = criteria.fault_recovery(evidence, fault).value

@@ -47,17 +47,27 @@ def load_problems(
     if planned_rate(plan) <= 0:
         return ["The plan has no load, so nothing was asked of the system."]
     recorded = Counter(operation.generator for operation in operations)
-    generators = {
-        str(part.get("generator")): number(part.get("operation_timeout_s"), 0.0)
-        for part in plan.get("load") or []
-        if part.get("rate_per_s")
-    }
+    generators = [str(part.get("generator")) for part in plan.get("load") or [] if part.get("rate_per_s")]
     own = {str(entry.get("generator")): entry for entry in load}
-    problems = _too_little(plan, columns)
-    for name, timeout_s in generators.items():
-        latest_ms = max(LATENESS_P99_MS, LATENESS_SHARE * timeout_s * 1e3)
-        problems += _generator_problems(name, own.get(name), recorded[name], latest_ms)
+    problems = [*_too_little(plan, columns), *overloaded(plan, load)]
+    for name in generators:
+        problems += _generator_problems(name, own.get(name), recorded[name])
     return problems
+
+
+def overloaded(plan: Entry, load: Sequence[Entry]) -> list[str]:
+    """Return one sentence for each generator that was too late to measure anything but itself."""
+    lateness = {str(entry.get("generator")): (entry.get("lateness_ms") or {}).get("p99") for entry in load}
+    found = []
+    for part in plan.get("load") or []:
+        name, timeout_s = str(part.get("generator")), number(part.get("operation_timeout_s"), 0.0)
+        lateness_ms, latest_ms = lateness.get(name), max(LATENESS_P99_MS, LATENESS_SHARE * timeout_s * 1e3)
+        if lateness_ms is not None and number(lateness_ms, np.inf) > latest_ms:
+            found.append(
+                f"Overloaded generator: {name} sent one operation in a hundred {lateness_ms:g} ms late "
+                f"or more; the bound is {latest_ms:g} ms."
+            )
+    return found
 
 
 def shortened(plan: Entry, load: Sequence[Entry]) -> str:
@@ -105,21 +115,15 @@ def _too_little(plan: Entry, columns: Columns) -> list[str]:
     return problems
 
 
-def _generator_problems(name: str, own: Entry | None, recorded: int, latest_ms: float) -> list[str]:
+def _generator_problems(name: str, own: Entry | None, recorded: int) -> list[str]:
     """Return what one generator's own record leaves in doubt."""
     if own is None:
         return [f"Generator {name} left no record of itself; it was killed or never ran."]
     problems = []
     if own.get("finished") is not True:
         problems.append(f"Generator {name} did not finish.")
-    lateness_ms = (own.get("lateness_ms") or {}).get("p99")
-    if lateness_ms is None:
+    if (own.get("lateness_ms") or {}).get("p99") is None:
         problems.append(f"Generator {name} does not say how late it was.")
-    elif number(lateness_ms, np.inf) > latest_ms:
-        problems.append(
-            f"Overloaded generator: {name} sent one operation in a hundred {lateness_ms:g} ms late or more; "
-            f"the bound is {latest_ms:g} ms."
-        )
     sent = int(number(own.get("sent"), 0.0))
     if recorded < sent:
         problems.append(

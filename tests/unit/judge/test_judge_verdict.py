@@ -146,6 +146,23 @@ def test_a_generator_may_be_late_by_a_tenth_of_what_operations_are_given(run, ti
     assert any("Overloaded generator" in reason for reason in judge(run).reasons) is late
 
 
+@pytest.mark.parametrize(
+    ("late_ms", "criterion", "verdict"),
+    [
+        (1.0, "error_rate", "fail"),
+        (300.0, "error_rate", "unknown"),
+        (300.0, "linearizable-register", "fail"),
+    ],
+)
+def test_what_an_overloaded_generator_measures_fails_nobody(run, late_ms, criterion, verdict):
+    change(run, "load.json", lambda own: own[0]["lateness_ms"].update(p99=late_ms))
+    wanted = [{"name": criterion, "threshold": -1.0, "comparison": "<="}]
+    change(run, "plan.json", lambda plan: plan.update(criteria=wanted))
+    (judged,) = judge(run).criteria
+    assert judged["verdict"] == verdict
+    assert ("overloaded" in judged["reason"]) is (verdict == "unknown")
+
+
 def test_a_checker_that_crashes(run):
     def crash(operations, clock_error_ns):
         raise RuntimeError("boom")
