@@ -4,7 +4,8 @@
 
 An adapter is a Python file with a class `Client(endpoints, timeout_s, options)`. `invoke(f, key, value)`, a
 coroutine or a plain method, returns an object with `type` (ok, fail or info), `value`, `error` and `node`;
-`node` on the client names the endpoint it would ask next; `close()` lets go of everything.
+`node` on the client names the endpoint it would ask next; `close()` lets go of everything. An adapter may
+have `event_loop_policy()`, whose event loop its coroutines then run in.
 """
 
 from __future__ import annotations

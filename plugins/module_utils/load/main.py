@@ -43,7 +43,10 @@ def run_load(
             _write_summary(Path(out_dir), program, Tally(), 0.0, dict(NOTHING), True)
             return FINISHED
         _take_all_open_files()
-        return asyncio.run(_Run(program, start_wall_ns, Path(out_dir), recorder, adapter).go())
+        run = _Run(program, start_wall_ns, Path(out_dir), recorder, adapter)
+        if hasattr(run.module, "event_loop_policy"):
+            asyncio.set_event_loop_policy(run.module.event_loop_policy())
+        return asyncio.run(run.go())
     finally:
         recorder.close()
 

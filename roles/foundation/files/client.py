@@ -21,6 +21,9 @@ from ansible_collections.foundation.testbed.roles.service.files.client import (
     status_of,
     version_of,
 )
+from ansible_collections.foundation.testbed.roles.service.files.client import (
+    event_loop_policy as event_loop_policy,
+)
 
 PORT = 4100
 READS = frozenset({"lookup", "read", "poll"})

@@ -25,6 +25,9 @@ from ansible_collections.foundation.testbed.roles.service.files.client import (
     version_of,
     word_of,
 )
+from ansible_collections.foundation.testbed.roles.service.files.client import (
+    event_loop_policy as event_loop_policy,
+)
 
 PORT = 4200
 READS = coordination.READS | economics.READS

@@ -6,13 +6,17 @@ import asyncio
 import json
 import resource
 import time
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.load import pacing
+from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import load_client
 from ansible_collections.foundation.testbed.plugins.module_utils.load.main import run_load
 from load_fake_client import Blocking, Client, Completion
 from load_support import Records, make_program
 
+HERE = Path(__file__).parent
 SLOW_MACHINE_S = 5.0
 
 
@@ -247,3 +251,26 @@ def test_connections_are_not_held_to_the_soft_limit_of_open_files(run):
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_operations_run_in_the_event_loop_that_the_adapter_wants(tmp_path):
+    adapter, loops = ModuleType("fake"), []
+
+    class Own(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            loops.append(super().new_event_loop())
+            return loops[-1]
+
+    adapter.Client, adapter.event_loop_policy = Client, Own
+    before = asyncio.get_event_loop_policy()
+    try:
+        assert run_load(make_program(), time.time_ns(), str(tmp_path), adapter) == 0
+        assert len(loops) == 1 and Records(tmp_path).summary["sent"] > 0
+    finally:
+        asyncio.set_event_loop_policy(before)
+
+
+@pytest.mark.parametrize("system", ["etcd", "foundation", "mabeam"])
+def test_every_client_has_an_event_loop_with_or_without_uvloop(system):
+    adapter = load_client(HERE.parents[2] / "roles" / system / "files" / "client.py")
+    asyncio.Runner(loop_factory=adapter.event_loop_policy().new_event_loop).close()
