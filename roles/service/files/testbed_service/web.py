@@ -101,7 +101,7 @@ class _Face:
             if request.can_read_body and await request.read():
                 raise Problem("invalid-request", "this operation takes no body")
             return None
-        if request.content_type != "application/json":
+        if not _says_json(request):
             raise Problem("unsupported-media-type", f"the body is {request.content_type[:100]}")
         body = _parsed(await request.read())
         self.operation.check_body(body)
@@ -113,6 +113,11 @@ class _Face:
         wrong = self.operation.wrong_answer(response.status, response.content_type, body)
         if wrong:
             raise AssertionError(wrong)
+
+
+def _says_json(request: web.Request) -> bool:
+    """Say so without `request.content_type`, whose parser (of e-mail) costs a sixth of a whole request."""
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _parsed(data: bytes) -> Any:
