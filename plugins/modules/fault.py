@@ -70,6 +70,7 @@ import time
 from datetime import datetime, timezone
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ansible_module import enrolled_module
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import TOO_LATE
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import fault_id
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.heal import active_units
@@ -87,8 +88,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.recover i
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.unit import unit_command
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import text
 
-# Seconds for the agent to start before the fault begins.
-AHEAD_S = 2.0
+# Seconds for the agent to start before the fault begins; longer ones where a busy node was not ready by then.
+AHEAD_S = (2.0, 5.0, 12.0)
 kind_name = text(r"[a-z][a-z_]{0,20}", "a kind of fault, such as partition")
 
 
@@ -119,7 +120,7 @@ def iso(wall_ns: int) -> str:
     return datetime.fromtimestamp(wall_ns / 1e9, timezone.utc).isoformat(timespec="milliseconds")
 
 
-def program_of(params: dict, run: str) -> dict:
+def program_of(params: dict, run: str, ahead_s: float) -> dict:
     """Return what the agent is staged with: one fault, at once."""
     fault = {
         "id": params["id"],
@@ -136,20 +137,25 @@ def program_of(params: dict, run: str) -> dict:
         "node": socket.gethostname(),
         "systems": [],
         "load": [],
-        "start_wall_ns": time.time_ns() + int(AHEAD_S * 1e9),
+        "start_wall_ns": time.time_ns() + int(ahead_s * 1e9),
         "duration_s": params["for_s"],
         "faults": [fault],
     }
 
 
-def first_entries(module, run: str, deadline: float) -> dict:
-    """Return the ledger's first entry of each event, once the fault is in place; else fails the module."""
+def first_entries(module, run: str, deadline: float, last: bool) -> dict:
+    """Return the ledger's first entry of each event, once the fault is in place; else fails the module.
+
+    Nothing where the node was ready too late, unless this was the last attempt.
+    """
     path = run_dir(run) / "ledger.jsonl"
     while time.monotonic() < deadline:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         entries = {}
         for entry in map(json.loads, lines):
             entries.setdefault(entry["event"], entry)
+        if "error" in entries and entries["error"]["message"] == TOO_LATE and not last:
+            return {}
         if "error" in entries:
             module.fail_json(msg=f"the fault is not in place: {entries['error']['message']}", run=run)
         if {"evidence", "record"} & set(entries):
@@ -200,20 +206,30 @@ def present(module) -> None:
     reasons = json.loads(output)
     if reasons:
         module.fail_json(msg=f"this node cannot do {params['type']}: {'; '.join(reasons)}", reasons=reasons)
-    run = f"adhoc-{params['id']}-{time.time_ns() // 10**6}"
-    program = program_of(params, run)
-    until = iso(program["start_wall_ns"] + int(params["for_s"] * 1e9))
-    if module.check_mode:
-        module.exit_json(changed=True, until=until)
-    run_dir(run).mkdir(parents=True)
-    write_json(run_dir(run) / "program.json", program)
-    status, _output, errors = module.run_command(unit_command(program))
-    if status != 0:
-        module.fail_json(msg=f"the agent cannot be started: {errors.strip()}")
-    entries = first_entries(module, run, time.monotonic() + AHEAD_S + params["wait_s"])
+    for ahead_s in AHEAD_S:
+        run = f"adhoc-{params['id']}-{time.time_ns() // 10**6}"
+        program = program_of(params, run, ahead_s)
+        until = iso(program["start_wall_ns"] + int(params["for_s"] * 1e9))
+        if module.check_mode:
+            module.exit_json(changed=True, until=until)
+        entries = begin(module, program, ahead_s)
+        if entries:
+            break
     evidence = entries.get("evidence") or entries["record"]
     shown = {key: value for key, value in evidence.items() if key not in ("wall_ns", "mono_ns", "event")}
     module.exit_json(changed=True, run=run, until=until, evidence=shown)
+
+
+def begin(module, program: dict, ahead_s: float) -> dict:
+    """Start an agent with a program; returns its first entries, none where it was too late to begin."""
+    folder = run_dir(program["run"])
+    folder.mkdir(parents=True)
+    write_json(folder / "program.json", program)
+    status, _output, errors = module.run_command(unit_command(program))
+    if status != 0:
+        module.fail_json(msg=f"the agent cannot be started: {errors.strip()}")
+    deadline = time.monotonic() + ahead_s + module.params["wait_s"]
+    return first_entries(module, program["run"], deadline, last=ahead_s == AHEAD_S[-1])
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import time
 
+TOO_LATE = "the start instant had passed before this node was armed"
+
 
 class RunClock:
     """Time since the start instant of a run; a later step of the wall clock does not move it."""

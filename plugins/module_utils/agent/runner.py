@@ -21,7 +21,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent import (
     service_units,
     system,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import RunClock
+from ansible_collections.foundation.testbed.plugins.module_utils.agent.clock import TOO_LATE, RunClock
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import Lines, sync, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import TOLD_TO_STOP, Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.lifecycle import FaultRun
@@ -96,7 +96,7 @@ class Agent:
         """Say whether this node is ready before the start instant."""
         ahead_s = -self.clock.now_s()
         if ahead_s < 0:
-            self.ledger.write("error", message="the start instant had passed before this node was armed")
+            self.ledger.write("error", message=TOO_LATE)
             write_json(
                 self.folder / "armed.json", {"armed": False, "late_s": round(-ahead_s, 3)}, durable=True
             )
