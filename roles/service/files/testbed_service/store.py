@@ -20,6 +20,9 @@ from testbed_service.mode import Limits, admits, mode_of
 
 PACE_S = 0.02
 """Seconds at least between the beginnings of two transactions: under load, fewer and larger ones."""
+BUSY_PACE_S = 0.04
+"""The same after a transaction of `BUSY` operations or more: they are what etcd's time goes into."""
+BUSY = 5
 PROBE_S = 0.5
 PROBE_TIMEOUT_S = 1.0
 
@@ -50,7 +53,7 @@ class Store:
         self._observe_batch = observe_batch
         self._line: deque[_Waiting] = deque()
         self._sending: asyncio.Task[None] | None = None
-        self._sent_s = 0.0
+        self._next_s = 0.0
         self._majority_s: float | None = None
 
     @property
@@ -89,11 +92,11 @@ class Store:
 
     async def _send_all(self) -> None:
         while self._line:
-            early_s = self._sent_s + PACE_S - time.monotonic()
+            early_s = self._next_s - time.monotonic()
             if early_s > 0:
                 await asyncio.sleep(early_s)
-            self._sent_s = time.monotonic()
             batch = take(self._line)
+            self._next_s = time.monotonic() + (BUSY_PACE_S if len(batch) >= BUSY else PACE_S)
             late = [one for one in batch if one.until_s <= time.monotonic()]
             batch = [one for one in batch if one not in late]
             for one in late:
