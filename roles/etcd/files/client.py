@@ -15,6 +15,7 @@ import json
 import threading
 import time
 import urllib.parse
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -145,55 +146,35 @@ def url_of(address: str, port: int = CLIENT_PORT) -> str:
     return f"http://{address}" if ":" in address else f"http://{address}:{port}"
 
 
-class Client:
-    """A client of some members: sticks to one, moves on when that one gave no answer.
+class StickyClient:
+    """HTTP to one of some nodes: sticks to one, and moves on when told that it gave no answer."""
 
-    `options`: `serializable_reads` (bool) lets a member answer reads from what it holds itself.
-    """
-
-    def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
+    def __init__(self, nodes: Iterable[str], timeout_s: float) -> None:
         import aiohttp  # type: ignore[import-not-found, unused-ignore]
-        from yarl import URL  # type: ignore[import-not-found, unused-ignore]
 
-        self._aiohttp = aiohttp
-        self._nodes = list(endpoints)
-        self._urls = {
-            (node, path): URL(url_of(address) + path) for node, address in endpoints.items() for path in PATHS
-        }
-        self._serializable = bool(options.get("serializable_reads", False))
+        self._aiohttp, self._nodes = aiohttp, list(nodes)
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s * CONNECT_SHARE)
         self._session: Any = None
+        self.no_answer = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
     @property
     def node(self) -> str:
-        """Name the member that will be asked next."""
+        """Name the node that will be asked next."""
         return self._nodes[0]
 
-    async def invoke(self, f: str, key: str, value: Any) -> Completion:
-        """Send one operation to one member, once."""
-        node = self.node
-        path, body = request_of(f, key, value, self._serializable)
-        try:
-            status, text = await self._post(self._urls[node, path], json.dumps(body))
-            done = answer_of(f, value, status, text, node)
-        except (self._aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            word = error_of_exception(error)
-            done = Completion(classify(f, word), value, word, node)
-        if done.error not in (None, "mismatch"):
-            self._leave(node)
-        return done
-
-    async def _post(self, url: Any, body: str) -> tuple[int, str]:
+    async def exchange(self, method: str, url: Any, **request: Any) -> tuple[int, str]:
+        """Return the status and the text of the answer to one request; raises one of `no_answer`."""
         if self._session is None:
             connector = self._aiohttp.TCPConnector(limit=0, use_dns_cache=False)
             jar = self._aiohttp.DummyCookieJar()
             self._session = self._aiohttp.ClientSession(
                 connector=connector, cookie_jar=jar, timeout=self._timeout
             )
-        async with self._session.post(url, data=body, allow_redirects=False) as response:
+        async with self._session.request(method, url, allow_redirects=False, **request) as response:
             return response.status, await response.text()
 
-    def _leave(self, node: str) -> None:
+    def leave(self, node: str) -> None:
+        """Ask another node next, unless that is so already."""
         if node == self._nodes[0]:
             self._nodes.append(self._nodes.pop(0))
 
@@ -201,6 +182,36 @@ class Client:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+class Client(StickyClient):
+    """A client of some members.
+
+    `options`: `serializable_reads` (bool) lets a member answer reads from what it holds itself.
+    """
+
+    def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
+        from yarl import URL  # type: ignore[import-not-found, unused-ignore]
+
+        super().__init__(endpoints, timeout_s)
+        self._urls = {
+            (node, path): URL(url_of(address) + path) for node, address in endpoints.items() for path in PATHS
+        }
+        self._serializable = bool(options.get("serializable_reads", False))
+
+    async def invoke(self, f: str, key: str, value: Any) -> Completion:
+        """Send one operation to one member, once."""
+        node = self.node
+        path, body = request_of(f, key, value, self._serializable)
+        try:
+            status, text = await self.exchange("POST", self._urls[node, path], data=json.dumps(body))
+            done = answer_of(f, value, status, text, node)
+        except self.no_answer as error:
+            word = error_of_exception(error)
+            done = Completion(classify(f, word), value, word, node)
+        if done.error not in (None, "mismatch"):
+            self.leave(node)
+        return done
 
 
 ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)

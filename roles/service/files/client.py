@@ -7,7 +7,6 @@ Operations need python3-aiohttp; the questions that a node asks itself need the 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import http.client
 import json
@@ -15,14 +14,13 @@ from typing import Any, NamedTuple
 
 from ansible_collections.foundation.testbed.roles.etcd.files.client import (
     CERTAIN,
+    StickyClient,
     error_of_exception,
 )
 from ansible_collections.foundation.testbed.roles.etcd.files.client import (
     event_loop_policy as event_loop_policy,
 )
 
-CONNECT_SHARE = 0.8
-"""Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
 PROBLEM = "urn:foundation:problem:"
 UNTOLD = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
 """What is raised where a node gives no answer, or another than was expected."""
@@ -74,21 +72,17 @@ def no_effect(reads: bool, error: str, status: int = 0) -> bool:
     return reads or error in CERTAIN or status == 503 or 400 <= status < 500
 
 
-class ServiceClient:
-    """A client of some nodes: sticks to one, moves on when that one gave no answer."""
+class ServiceClient(StickyClient):
+    """A client of some nodes of a service."""
 
     port: int
     negative: frozenset[str]
     """Errors that answer the question: no reason to move on."""
 
     def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
-        import aiohttp  # type: ignore[import-not-found, unused-ignore]
-
-        self._aiohttp, self.options = aiohttp, options
-        self._nodes = list(endpoints)
+        super().__init__(endpoints, timeout_s)
+        self.options = options
         self._urls = {node: url_of(address, self.port) for node, address in endpoints.items()}
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s * CONNECT_SHARE)
-        self._session: Any = None
 
     def request(self, f: str, key: str, value: Any) -> Request:
         """Return the request of an operation."""
@@ -102,45 +96,19 @@ class ServiceClient:
         """Return the completion of an operation without an answer; when in doubt, info."""
         raise NotImplementedError
 
-    @property
-    def node(self) -> str:
-        """Name the node that will be asked next."""
-        return self._nodes[0]
-
     async def invoke(self, f: str, key: str, value: Any) -> Completion:
         """Send one operation to one node, once."""
-        node = self.node
+        node, asked = self.node, self.request(f, key, value)
+        body = {} if asked.body is None else {"json": asked.body}
+        url = parsed(self._urls[node] + asked.path)
         try:
-            status, text = await self._send(self._urls[node], self.request(f, key, value))
+            status, text = await self.exchange(asked.method, url, params=asked.query, **body)
             done = self.answered(f, key, value, status, text, node)
-        except (self._aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except self.no_answer as error:
             done = self.unanswered(f, value, error_of_exception(error), node)
         if done.error is not None and done.error not in self.negative:
-            self._leave(node)
+            self.leave(node)
         return done
-
-    async def _send(self, url: str, asked: Request) -> tuple[int, str]:
-        if self._session is None:
-            connector = self._aiohttp.TCPConnector(limit=0, use_dns_cache=False)
-            jar = self._aiohttp.DummyCookieJar()
-            self._session = self._aiohttp.ClientSession(
-                connector=connector, cookie_jar=jar, timeout=self._timeout
-            )
-        body = {} if asked.body is None else {"json": asked.body}
-        sent = self._session.request(
-            asked.method, parsed(url + asked.path), params=asked.query, allow_redirects=False, **body
-        )
-        async with sent as response:
-            return response.status, await response.text()
-
-    def _leave(self, node: str) -> None:
-        if node == self._nodes[0]:
-            self._nodes.append(self._nodes.pop(0))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 def ask(address: str, port: int, path: str, timeout_s: float) -> dict[str, Any]:

@@ -252,14 +252,14 @@ def test_failover_moves_on_only_from_the_member_that_did_not_answer(monkeypatch)
     answers = [ClientRefused(), json.dumps(HEADER), json.dumps({**HEADER, "succeeded": False})]
     asked = []
 
-    async def post(url, _body):
+    async def exchange(_method, url, **_request):
         asked.append(url)
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return 200, answer
 
-    client._post = post
+    client.exchange = exchange
     done = [asyncio.run(client.invoke(f, "k", v)) for f, v in (("write", 1), ("write", 2), ("cas", [1, 2]))]
     assert [(d.type, d.error, d.node) for d in done] == [
         ("info", "connection-lost", "n1"),
