@@ -87,6 +87,7 @@ class Cluster:
     def __init__(self):
         self.members = [REST]
         self.refuses = {}
+        self.unanswered = set()
         self.asked = []
         self.next_id = 3
 
@@ -119,6 +120,8 @@ def cluster():
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, answer = found.answer(self.path, body)
+            if self.path in found.unanswered:
+                return
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(answer).encode())
@@ -177,6 +180,22 @@ def test_nothing_is_given_up_where_no_place_is_given(cluster, node, monkeypatch)
         join.join(node)
     assert node.data.exists() and settings.known(node) == KNOWN
     assert cluster.asked.count("/v3/cluster/member/add") > 1
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_after_an_order_without_an_answer_the_next_start_takes_the_place(cluster, node, done):
+    """Raft may have dropped the order, or carried it out: a member has one place all the same."""
+    add = "/v3/cluster/member/add"
+    cluster.unanswered.add(add)
+    with pytest.raises(gateway.Refused):
+        join.join(node)
+    assert node.data.exists() and settings.known(node) == KNOWN
+    cluster.unanswered.clear()
+    if not done:
+        cluster.members.pop()
+    assert join.join(node)
+    assert [member.peer_url for member in cluster.members] == [OTHER, OWN]
+    assert settings.known(node) == Known(7, cluster.members[-1].id)
 
 
 def test_a_member_whose_data_is_lost_does_not_start(cluster, node):

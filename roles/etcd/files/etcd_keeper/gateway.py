@@ -16,8 +16,11 @@ from typing import Any
 from etcd_keeper.decisions import Listing, Member
 
 ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
-ORDER_S = 5.0
-"""Seconds within which a change of the membership is answered; its outcome is unknown after them."""
+ORDER_S = 1.5
+"""Seconds within which a change of the membership is answered; its outcome is unknown after them.
+
+Not longer, as raft drops a change that comes while another is under way, and etcd never answers that one.
+"""
 
 
 class Refused(Exception):
