@@ -75,7 +75,7 @@ docs: setup-dev ## Write the generated parts of docs/, and schemas/, anew
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.scenario_schema
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.plugins.plugin_utils.contract_schema
 
-bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults link report scale")
+bench: setup-dev ## Measure the figures of docs/figures.md (BENCH="checker compile starts runs cycles faults foundation link report scale")
 	PYTHONPATH=.collections python -m ansible_collections.foundation.testbed.tests.bench $(BENCH)
 
 bench-faults: setup-dev ## Try every fault in every way that could leave it behind, and 100 random mixes (ONLY='disk: fail|mix 7$$')

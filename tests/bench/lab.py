@@ -21,9 +21,9 @@ HERE = Path(__file__).resolve().parent
 SCENARIO_DURATION_S = 20
 
 
-def new_lab() -> Lab:
-    """The lab of the bench, which has not been made yet."""
-    lab = Lab(HERE / "inventory", Path(tempfile.mkdtemp(prefix="testbed-bench-")))
+def new_lab(inventory: str = "inventory") -> Lab:
+    """A lab of the bench, which has not been made yet."""
+    lab = Lab(HERE / inventory, Path(tempfile.mkdtemp(prefix="testbed-bench-")))
     must(lab, "destroy")
     return lab
 
