@@ -20,6 +20,7 @@ def lab_nodes(names: Iterable[str], hostvars: Mapping[str, Any]) -> list[dict[st
             "memory_bytes": hostvars[name]["testbed_memory_bytes"],
             "cpus": hostvars[name]["testbed_cpus"],
             "pids": hostvars[name]["testbed_pids"],
+            "cpu_weight": hostvars[name].get("testbed_cpu_weight"),
             "disk_bytes": hostvars[name].get("testbed_disk_bytes"),
         }
         for name in names

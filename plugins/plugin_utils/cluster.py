@@ -246,6 +246,8 @@ OBSERVER_PACKAGES = ("prometheus", EXPORTER_PACKAGE)
 
 DEFAULT_LIMITS = ResourceLimits.model_validate({"memory": "512M", "cpus": 1.0, "pids": 512})
 DEFAULT_OBSERVER_LIMITS = ResourceLimits.model_validate({"memory": "1G"}).over(DEFAULT_LIMITS)
+OBSERVER_CPU_WEIGHT = 800
+"""A node has 100. Where processors are short, a generator that has to wait for one measures its own delay."""
 
 
 def parse_cluster(data: object, source: str | Source, known_applications: set[str]) -> Cluster:
@@ -429,6 +431,7 @@ def _host(
             "testbed_memory_bytes": limits.memory if made else None,
             "testbed_cpus": limits.cpus if made else None,
             "testbed_pids": limits.pids if cluster.provider == "container" else None,
+            "testbed_cpu_weight": OBSERVER_CPU_WEIGHT if made and "observers" in groups else None,
             "testbed_disk_bytes": limits.disk,
             **(cluster_vm.own_variables(cluster.testbed_id, name) if cluster.provider == "vm" else {}),
         },

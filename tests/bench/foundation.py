@@ -1,6 +1,6 @@
 # Copyright: Foundation Testbed contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Measure the system foundation on three nodes of this machine: at rest, and at S8.4's thousand operations a second."""
+"""Measure the system foundation on three nodes of this machine: at rest, and as S8.4 loads it."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from ansible_collections.foundation.testbed.plugins.module_utils.lab import bridge, disk
 from ansible_collections.foundation.testbed.plugins.module_utils.lab.cgroup import (
+    CPU_WEIGHT,
     Limits,
     NodeGroup,
     systemd_is_init,
@@ -63,7 +64,12 @@ def node_specs(params: dict[str, Any]) -> list[NodeSpec]:
             address=node["address"],
             prefix_length=prefix_length,
             gateway=params["gateway"],
-            limits=Limits(int(node["memory_bytes"]), float(node["cpus"]), int(node["pids"] or 0)),
+            limits=Limits(
+                int(node["memory_bytes"]),
+                float(node["cpus"]),
+                int(node["pids"] or 0),
+                int(node.get("cpu_weight") or CPU_WEIGHT),
+            ),
             images=tuple(node["images"]),
             disk_bytes=int(node["disk_bytes"]) if node.get("disk_bytes") else None,
         )
@@ -241,7 +247,8 @@ class Node:
         if self.group is not None:
             return self.group.set_limits(limits)
         wanted = dict(item.split("=", 1) for item in limit_properties(limits))
-        shown = run(["systemctl", "show", self.unit, "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"])
+        names = ",".join(line.split("=")[0] for line in systemd_view(limits))
+        shown = run(["systemctl", "show", self.unit, f"--property={names}"])
         if set(systemd_view(limits)) <= set(shown.splitlines()):
             return False
         run(["systemctl", "set-property", "--runtime", self.unit, *(f"{k}={v}" for k, v in wanted.items())])
@@ -351,7 +358,12 @@ def identity_files(spec: NodeSpec, authorized_key: str, hosts: dict[str, str]) -
 def limit_properties(limits: Limits) -> list[str]:
     """Limits as properties of a systemd unit."""
     quota = f"{_hundredths_of_a_per_cent(limits.cpus) / 100:.12g}%"
-    return [f"MemoryMax={limits.memory_bytes}", f"CPUQuota={quota}", f"TasksMax={limits.pids}"]
+    return [
+        f"MemoryMax={limits.memory_bytes}",
+        f"CPUQuota={quota}",
+        f"TasksMax={limits.pids}",
+        f"CPUWeight={limits.cpu_weight}",
+    ]
 
 
 def systemd_view(limits: Limits) -> list[str]:
@@ -360,6 +372,7 @@ def systemd_view(limits: Limits) -> list[str]:
         f"MemoryMax={limits.memory_bytes}",
         f"CPUQuotaPerSecUSec={_seconds(limits.cpus)}",
         f"TasksMax={limits.pids}",
+        f"CPUWeight={limits.cpu_weight}",
     ]
 
 

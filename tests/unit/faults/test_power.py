@@ -124,7 +124,7 @@ def test_limits_are_read_as_they_are_written(tmp_path_factory, limits, version):
 
 @given(LIMITS)
 def test_limits_are_read_as_systemd_shows_them(limits):
-    assert len(limit_properties(limits)) == 3
+    assert len(limit_properties(limits)) == 4
     assert switch.limits_shown("\n".join(systemd_view(limits))) == limits
 
 

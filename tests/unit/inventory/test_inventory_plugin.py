@@ -11,6 +11,7 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.foundation.testbed.plugins.filter.hosts import FilterModule
 from ansible_collections.foundation.testbed.plugins.inventory.cluster import InventoryModule
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import OBSERVER_CPU_WEIGHT
 
 LOCAL = Path(__file__).resolve().parents[3] / "inventories/local/cluster.yml"
 
@@ -81,11 +82,12 @@ def test_only_files_of_its_name_are_taken(tmp_path, name, taken):
 def test_lab_nodes_are_the_options_of_the_container_modules():
     inventory = read(LOCAL)
     hostvars = {name: host.vars for name, host in inventory.hosts.items()}
-    (node,) = FilterModule().filters()["lab_nodes"](["n2"], hostvars)
+    node, observer = FilterModule().filters()["lab_nodes"](["n2", "observer1"], hostvars)
+    assert observer["cpu_weight"] == OBSERVER_CPU_WEIGHT
     assert node == {
         "name": "n2", "address": "10.77.0.12",
         "packages": ["etcd-client", "etcd-server", "prometheus-node-exporter"],
-        "memory_bytes": 512 * 2**20, "cpus": 1.0, "pids": 512, "disk_bytes": 2**30,
+        "memory_bytes": 512 * 2**20, "cpus": 1.0, "pids": 512, "cpu_weight": None, "disk_bytes": 2**30,
     }  # fmt: skip
 
 

@@ -67,6 +67,12 @@ def test_a_share_of_a_processor_is_not_rounded_down():
     assert cgroup.limit_files(1, cgroup.Limits(1, 0.29, 1))["cpu"]["cpu.cfs_quota_us"] == "29000"
 
 
+def test_a_weight_is_the_same_share_in_both_versions():
+    heavy, plain = cgroup.Limits(1, 1, 1, 800), cgroup.Limits(1, 1, 1)
+    for version, name, shares in ((1, "cpu.shares", ["8192", "1024"]), (2, "cpu.weight", ["800", "100"])):
+        assert [cgroup.limit_files(version, each)["cpu"][name] for each in (heavy, plain)] == shares
+
+
 def test_a_limit_is_written_only_where_it_differs(tmp_path):
     path = tmp_path / "memory.max"
     path.write_text("max\n")

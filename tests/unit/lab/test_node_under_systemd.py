@@ -94,6 +94,7 @@ def test_a_units_properties_hold_every_limit_delegate_and_the_console():
         "--property=StandardOutput=append:/state/console.log",
         "--property=StandardError=append:/state/console.log",
         f"--property=MemoryMax={2**29}", "--property=CPUQuota=50%", "--property=TasksMax=100",
+        "--property=CPUWeight=100",
     ]  # fmt: skip
 
 
