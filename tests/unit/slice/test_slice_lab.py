@@ -26,12 +26,12 @@ LIMITS = cgroup.Limits(512 * 2**20, 1.5, 512)
 def test_limits_are_written_for_both_versions_of_control_groups():
     assert cgroup.limit_files(1, LIMITS) == {
         "memory": {"memory.limit_in_bytes": "536870912"},
-        "cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "150000"},
+        "cpu": {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "150000", "cpu.shares": "1024"},
         "pids": {"pids.max": "512"},
     }
     assert cgroup.limit_files(2, LIMITS) == {
         "memory": {"memory.max": "536870912"},
-        "cpu": {"cpu.max": "150000 100000"},
+        "cpu": {"cpu.max": "150000 100000", "cpu.weight": "100"},
         "pids": {"pids.max": "512"},
     }
 
