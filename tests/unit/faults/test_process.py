@@ -171,6 +171,8 @@ SLEEPER = f"tb-unit-test-sleeper-{os.getpid()}"
 def sleeper():
     """A real process with a command line of its own."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", SLEEPER])
+    # The kernel lets go of the parent a moment before it shows the child's command line.
+    assert wait_for(lambda: SLEEPER in processes.command_line(child.pid))
     yield child
     child.kill()
     child.wait()
@@ -205,12 +207,16 @@ def state_of(child):
     return found.state if found else None
 
 
-def wait_for_state(child, states):
+def wait_for(condition):
     for _ in range(200):
-        if state_of(child) in states:
+        if condition():
             return True
         threading.Event().wait(0.01)
     return False
+
+
+def wait_for_state(child, states):
+    return wait_for(lambda: state_of(child) in states)
 
 
 def test_pauses_overlap_and_end_in_any_order(sleeper, tmp_path, monkeypatch):
