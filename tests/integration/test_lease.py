@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import ruleset
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._cut_rules import ruleset
 from conftest import NODES
 from support import record
 

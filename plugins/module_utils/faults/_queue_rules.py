@@ -8,23 +8,21 @@ the faults of a node are passed one after the other, whichever run they belong t
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import _netlink
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _netlink,
+    _nft,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._nfqueue import (
     COPY_MARK,
     FIRST_QUEUE,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import TABLE_PREFIX
 
 FAMILY = "ip"
 # After the user's address translation, before the connection is confirmed.
 _PRIORITY = 300
-_SAMPLE = f"{TABLE_PREFIX}sample"
 
 
 def ruleset(
@@ -64,21 +62,17 @@ def queue_statement(queue: int) -> str:
 
 def knows_queue_statement() -> bool:
     """Whether this kernel's nftables can hand packets to a queue by itself; asks only."""
-    script = ruleset(_SAMPLE, ["192.0.2.1"], [""], 1000, FIRST_QUEUE, None, queue_statement(FIRST_QUEUE))
-    return nft("--check", "-f", "-", stdin=script).returncode == 0
+    statement = queue_statement(FIRST_QUEUE)
+    return not _nft.refusals(ruleset(_nft.SAMPLE, ["192.0.2.1"], [""], 1000, FIRST_QUEUE, None, statement))
 
 
 def reasons(match: Sequence[str], queue: bool) -> list[str]:
     """Why this kernel cannot take such rules, and hand packets to a queue if that is wanted; asks only."""
-    if shutil.which("nft") is None:
-        return ["nftables is not installed"]
-    script = ruleset(_SAMPLE, ["192.0.2.1"], match, 1000, FIRST_QUEUE if queue else None, (1, 2))
-    done = nft("--check", "-f", "-", stdin=script)
-    if done.returncode != 0:
-        return [f"the kernel refuses the rules: {done.stderr.strip()}"]
-    if queue and not knows_queue_statement() and not _netlink.knows_queue_target():
+    number = FIRST_QUEUE if queue else None
+    found = _nft.refusals(ruleset(_nft.SAMPLE, ["192.0.2.1"], match, 1000, number, (1, 2)))
+    if not found and queue and not knows_queue_statement() and not _netlink.knows_queue_target():
         return ["the kernel has neither the queue statement of nftables nor the NFQUEUE target"]
-    return []
+    return found
 
 
 def load(
@@ -91,17 +85,14 @@ def load(
 ) -> None:
     """Load the table of a fault; raises RuntimeError or OSError when the kernel refuses it."""
     statement = queue_statement(queue) if queue is not None and knows_queue_statement() else ""
-    done = nft("-f", "-", stdin=ruleset(table, peers, match, timeout_ms, queue, window_s, statement))
-    if done.returncode != 0:
-        raise RuntimeError(f"nft: {done.stderr.strip()}")
+    _nft.load(ruleset(table, peers, match, timeout_ms, queue, window_s, statement))
     if queue is not None and not statement:
         _netlink.add_queue_rule(table, "hold", queue)
 
 
 def look(table: str, rules: int, peers: int, queue: Optional[int]) -> dict[str, Any]:
     """Return whether all rules (and peers, unless 0) are in place, and the packets that were counted."""
-    listing = nft("-j", "list", "table", FAMILY, table).stdout
-    items = json.loads(listing)["nftables"] if listing.strip() else []
+    items = _nft.listing(FAMILY, table)
     chains = [item["rule"]["chain"] for item in items if "rule" in item]
     elements = [len(item["set"].get("elem", [])) for item in items if "set" in item]
     wanted = {"impaired": rules + (queue is not None), "hold": int(queue is not None)}
@@ -114,19 +105,4 @@ def look(table: str, rules: int, peers: int, queue: Optional[int]) -> dict[str, 
 
 def queues(table: str) -> bool:
     """Tell whether a fault's table hands packets to a queue, rather than count them only."""
-    return nft("list", "chain", FAMILY, table, "hold").returncode == 0
-
-
-def tables() -> list[str]:
-    """Return the tables of all link faults of this node."""
-    done = nft("-j", "list", "tables", FAMILY)
-    items = json.loads(done.stdout)["nftables"] if done.stdout.strip() else []
-    names = [item["table"]["name"] for item in items if "table" in item]
-    return [name for name in names if name.startswith(TABLE_PREFIX)]
-
-
-def nft(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run nft."""
-    return subprocess.run(
-        ["nft", *arguments], input=stdin, capture_output=True, text=True, check=False, timeout=20
-    )
+    return _nft.nft("list", "chain", FAMILY, table, "hold").returncode == 0

@@ -38,16 +38,15 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _netem,
     _nfqueue,
+    _nft,
     _queue_rules,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._cut_rules import matches
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._departures import device_to
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import Impairment
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._measure import Measurement
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._peers import peer_address
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._table_name import table_name
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import (
-    matches,
-    peer_address,
-)
 
 NETEM, NFQUEUE = "netem", "nfqueue"
 # Seconds before the start at which the program that holds packets is started, and its rules are loaded.
@@ -257,7 +256,7 @@ class Link(Fault):
             _netem.install(device, self.handle, self.program)
         except RuntimeError as error:
             _nfqueue.release_all()
-            _queue_rules.nft("delete", "table", _queue_rules.FAMILY, self.table)
+            _nft.delete(_queue_rules.FAMILY, self.table)
             if self.program.get("backend") == NETEM or not _netem.occupied(device):
                 raise
             self.reason = str(error)  # another fault was quicker
@@ -292,7 +291,7 @@ class Link(Fault):
         else:
             counted = _nfqueue.ask(self.table, "stats") or {}
             there = counted.get("queue", -1) == self.queue
-        measured = self.measurement.result(alone=len(_queue_rules.tables()) == 1)
+        measured = self.measurement.result(alone=len(_nft.tables(_queue_rules.FAMILY)) == 1)
         return {
             "present": rules["present"] and there,
             "effective": measured["effective"],
@@ -307,23 +306,23 @@ class Link(Fault):
     def revert(undo: dict[str, Any]) -> None:
         """Remove what bears the fault's name: its rules, its program, its tree."""
         table = undo["trace"]
-        ours = _queue_rules.tables()
+        ours = _nft.tables(_queue_rules.FAMILY)
         queued = table in ours and _queue_rules.queues(table)
         if table in ours:
-            _queue_rules.nft("flush", "chain", _queue_rules.FAMILY, table, "impaired")
+            _nft.nft("flush", "chain", _queue_rules.FAMILY, table, "impaired")
         _nfqueue.ask(table, "end")
         if table in ours:
             _nfqueue.release_all(but=table)
-            done = _queue_rules.nft("delete", "table", _queue_rules.FAMILY, table)
-            if done.returncode != 0:
-                raise RuntimeError(f"nft: {done.stderr.strip()}")
+            _nft.delete(_queue_rules.FAMILY, table)
         if not queued:  # else a tree of that handle is another fault's
             _netem.remove(undo["handle"])
 
     @staticmethod
     def leftovers() -> list[dict[str, Any]]:
         """Every table that bears this testbed's prefix, and every tree that has lost its table."""
-        found = [{"trace": table, "handle": _netem.handle_of(table)} for table in _queue_rules.tables()]
+        found = [
+            {"trace": table, "handle": _netem.handle_of(table)} for table in _nft.tables(_queue_rules.FAMILY)
+        ]
         known = {undo["handle"] for undo in found}
         return found + [
             {"trace": f"qdisc {handle} of {device}", "handle": handle}

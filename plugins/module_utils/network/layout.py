@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_json, write_json
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import _netem, _netlink, _queue_rules
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _netem,
+    _netlink,
+    _nft,
+    _queue_rules,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._impairment import LIMIT
 from ansible_collections.foundation.testbed.plugins.module_utils.network import part as parts
 from ansible_collections.foundation.testbed.plugins.module_utils.network import rules
@@ -91,7 +96,7 @@ def up(part: Part) -> None:
     write_json(parts.BEFORE, before)
     if not part.complete:
         alone = before["sysctls"][f"{device}/forwarding"] == "0"
-        _nft(frames_of(part, device, alone))
+        _nft.load(frames_of(part, device, alone))
         for name, value in wanted.items():
             (_SYSCTL / name).write_text(value, encoding="ascii")
         set_ways(part, device, part.ways(), {})
@@ -108,12 +113,12 @@ def hold(part: Part, device: str) -> None:
         _checked("tc", *root)
         _checked("tc", "-batch", "-", stdin=_lines(rest))
         chosen = {hop: f"meta priority set {name}" for hop, name in rules.classes(hops).items()}
-        _nft(rules.delays(device, hops, chosen))
+        _nft.load(rules.delays(device, hops, chosen))
         return
     queues = queues_of(part)
     by_statement = _queue_rules.knows_queue_statement()
     said = {hop: _queue_rules.queue_statement(queue) for hop, queue in queues.items()} if by_statement else {}
-    _nft(rules.delays(device, hops, said))
+    _nft.load(rules.delays(device, hops, said))
     if not by_statement:
         for at, queue in enumerate(queues.values()):
             _netlink.add_queue_rule(rules.LATENCY_TABLE, f"via_{at}", queue)
@@ -137,8 +142,8 @@ def down() -> None:
     before = read_json(parts.BEFORE) or {}
     _run("ip", "route", "flush", "proto", str(rules.PROTOCOL))
     for family, table in (("inet", rules.TABLE), ("ip", rules.LATENCY_TABLE)):
-        if _run("nft", "list", "table", family, table).returncode == 0:
-            _checked("nft", "delete", "table", family, table)
+        if _nft.listing(family, table):
+            _nft.delete(family, table)
     device = str(before.get("device", ""))
     if device and rules.HANDLE in (_netem.occupied(device) or ""):
         _checked("tc", "qdisc", "del", "dev", device, "root")
@@ -180,17 +185,11 @@ def routes_now() -> dict[str, str]:
 
 
 def _has_rules(family: str, table: str, least: int) -> bool:
-    done = _run("nft", "-j", "list", "table", family, table)
-    items = json.loads(done.stdout)["nftables"] if done.returncode == 0 and done.stdout.strip() else []
-    return sum("rule" in item for item in items) >= least
+    return sum("rule" in item for item in _nft.listing(family, table)) >= least
 
 
 def _lines(commands: Sequence[Sequence[str]]) -> str:
     return "".join(" ".join(command) + "\n" for command in commands)
-
-
-def _nft(script: str) -> None:
-    _checked("nft", "-f", "-", stdin=script)
 
 
 def _checked(*command: str, stdin: str = "") -> None:

@@ -27,6 +27,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _netem,
     _netlink,
     _nfqueue,
+    _nft,
     _queue_rules,
     link,
 )
@@ -352,7 +353,7 @@ def test_packets_of_others_are_let_go_also_where_netem_fails(monkeypatch):
     monkeypatch.setattr(_netem, "occupied", lambda device: "a qdisc" if done else "")
     monkeypatch.setattr(_netem, "install", Mock(side_effect=RuntimeError("exists")))
     monkeypatch.setattr(_queue_rules, "load", lambda *_: done.append("load"))
-    monkeypatch.setattr(_queue_rules, "nft", lambda *words: done.append(words[0]))
+    monkeypatch.setattr(_nft, "delete", lambda family, table: done.append("delete"))
     monkeypatch.setattr(_nfqueue, "release_all", lambda **_: done.append("release"))
     assert fault._applied_by_netem() is False
     assert done == ["load", "release", "delete"]

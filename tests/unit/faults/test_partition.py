@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import random
-from unittest.mock import Mock
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView, Targets
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import partition
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _cut_rules,
+    _peers,
+    partition,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,16 +109,16 @@ def test_one_way_is_cut_in_one_direction_only():
     programs = plan(3, shape="one_way", groups={"from": ["n1"], "to": ["n2", "n3"]})
     assert programs["n1"]["direction"] == "out" and sorted(programs["n1"]["blocked"]) == ["n2", "n3"]
     assert all(programs[name]["direction"] == "in" for name in ("n2", "n3"))
-    text = partition.ruleset("t", ["10.0.0.2"], None, 1000, "out")
+    text = _cut_rules.ruleset("t", ["10.0.0.2"], None, 1000, "out")
     assert "chain output" in text and "chain input" not in text and "meta time" not in text
 
 
 def test_ports_and_protocols_limit_what_is_dropped():
     programs = plan(2, groups={"a": ["n1"], "b": ["n2"]}, ports=[2380])
     assert programs["n1"]["protocol"] == "tcp" and programs["n1"]["ports"] == [2380]
-    assert partition.matches("tcp", [2380, 1]) == ["tcp dport { 2380, 1 } ", "tcp sport { 2380, 1 } "]
-    assert partition.matches("icmp", []) == ["meta l4proto icmp "]
-    assert partition.matches(None, []) == [""]
+    assert _cut_rules.matches("tcp", [2380, 1]) == ["tcp dport { 2380, 1 } ", "tcp sport { 2380, 1 } "]
+    assert _cut_rules.matches("icmp", []) == ["meta l4proto icmp "]
+    assert _cut_rules.matches(None, []) == [""]
 
 
 def test_clients_may_be_cut_too():
@@ -161,14 +164,14 @@ def test_a_mistake_is_one_line(params, words):
 def test_the_management_address_is_refused_by_name_too():
     known = {"n1": "10.0.0.1", "o1": "10.0.0.254"}
     with pytest.raises(ValueError, match="peers: given 'o1', the management address"):
-        partition.peer_address("o1", known, ["10.0.0.254"], "10.0.0.1")
-    assert partition.peer_address("o1", known, [], "10.0.0.1") == "10.0.0.254"
+        _peers.peer_address("o1", known, ["10.0.0.254"], "10.0.0.1")
+    assert _peers.peer_address("o1", known, [], "10.0.0.1") == "10.0.0.254"
 
 
 @given(st.ip_addresses(v=4).map(str) | st.text(max_size=16))
 def test_any_peer_is_an_address_of_another_or_an_error_of_one_line(peer):
     try:
-        address = partition.peer_address(peer, {"n2": "10.0.0.2"}, ["10.0.0.254"], "10.0.0.1")
+        address = _peers.peer_address(peer, {"n2": "10.0.0.2"}, ["10.0.0.254"], "10.0.0.1")
     except ValueError as error:
         assert str(error).startswith("peers: given ") and len(str(error).splitlines()) == 1
     else:
@@ -189,9 +192,9 @@ def test_peers_are_cut_from_each_chosen_node_and_never_from_itself(peers):
 def test_packets_that_link_faults_hold_are_let_go_before_the_table_goes(monkeypatch):
     """The kernel drops what is in any queue when a base chain goes, whoever's it is."""
     done = []
-    monkeypatch.setattr(partition, "_tables", lambda: ["foundation_testbed_r_f"])
+    monkeypatch.setattr(partition._nft, "tables", lambda family: ["foundation_testbed_r_f"])
     monkeypatch.setattr(partition._nfqueue, "release_all", lambda: done.append("release"))
-    monkeypatch.setattr(partition, "_nft", lambda *words: done.append(words[0]) or Mock(returncode=0))
+    monkeypatch.setattr(partition._nft, "delete", lambda family, table: done.append("delete"))
     Partition.revert({"trace": "foundation_testbed_r_other"})
     assert done == []
     Partition.revert({"trace": "foundation_testbed_r_f"})

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import complete_grudge
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._grudges import complete_grudge
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
     compile_plan,
     enough_in_flight,

@@ -9,7 +9,7 @@ import copy
 import pytest
 import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.partition import complete_grudge
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._grudges import complete_grudge
 from ansible_collections.foundation.testbed.plugins.plugin_utils import admission
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
     compile_plan,

@@ -17,7 +17,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.enrolment
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import Fault
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import Ledger
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.probe import watch_edge
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import partition
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import _cut_rules, _table_name
 
 KIND = "made_up_for_this_test"
 MODULE = f"ansible_collections.foundation.testbed.plugins.module_utils.faults.{KIND}"
@@ -191,7 +191,7 @@ def test_only_hosts_of_this_testbed_are_touched(tmp_path):
 
 
 def test_the_rules_of_a_partition_begin_end_and_time_out_by_themselves():
-    text = partition.ruleset("foundation_testbed_x", ["10.0.0.2", "10.0.0.1"], (100, 120), 22500)
+    text = _cut_rules.ruleset("foundation_testbed_x", ["10.0.0.2", "10.0.0.1"], (100, 120), 22500)
     assert text.count("meta time >= 100 meta time < 120") == 2
     assert "elements = { 10.0.0.1 timeout 22500ms, 10.0.0.2 timeout 22500ms }" in text
     assert "ip saddr @peers counter name dropped_in drop" in text
@@ -201,7 +201,7 @@ def test_the_rules_of_a_partition_begin_end_and_time_out_by_themselves():
 
 def test_a_table_bears_only_names_that_nft_takes():
     assert (
-        partition.table_name("20261123T231500Z-Run", "split-1")
+        _table_name.table_name("20261123T231500Z-Run", "split-1")
         == "foundation_testbed_20261123t231500z_run_split_1"
     )
 
@@ -216,9 +216,9 @@ def test_a_table_bears_only_names_that_nft_takes():
 )
 def test_evidence_says_whether_both_rules_are_in_place(items, present):
     counters = [{"counter": {"name": "dropped_out", "packets": 7}}]
-    evidence = partition.evidence_of(json.dumps({"nftables": [*items, *counters]}), ["input", "output"])
+    evidence = _cut_rules.evidence_of([*items, *counters], ["input", "output"])
     assert evidence == {"present": present, "packets": {"in": 0, "out": 7}}
-    assert partition.evidence_of("", ["input", "output"]) == {
+    assert _cut_rules.evidence_of([], ["input", "output"]) == {
         "present": False,
         "packets": {"in": 0, "out": 0},
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import partition
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import _cut_rules
 from ansible_collections.foundation.testbed.plugins.module_utils.network import rules
 from ansible_collections.foundation.testbed.plugins.module_utils.network.measure import (
     Answers,
@@ -92,17 +92,17 @@ def test_a_partition_cuts_the_links_to_the_other_side_in_its_own_directions(
     direction, links, input_, output, forward
 ):
     """In a full mesh (None) it is what it always was; where no link leads there, only next hops may."""
-    found = partition.drops(direction, links)
+    found = _cut_rules.drops(direction, links)
     assert [len(found.get(hook, [])) for hook in ("input", "output", "forward")] == [input_, output, forward]
-    text = partition.ruleset("t", ["10.0.0.1"], (1, 2), 1000, direction, ["tcp dport { 1 } "], links)
+    text = _cut_rules.ruleset("t", ["10.0.0.1"], (1, 2), 1000, direction, ["tcp dport { 1 } "], links)
     assert text.count(" drop\n") == input_ + output + forward
     assert text.count("meta time >= 1 meta time < 2 tcp dport { 1 } ") == input_ + output + forward
 
 
 def test_a_partition_knows_the_links_of_this_node_to_the_peers():
-    assert partition.links_to(None, ["10.0.0.1"]) is None
-    assert partition.links_to(part_of(MESH), ["10.0.0.1"]) is None
-    assert partition.links_to(part_of(RING), ["10.0.0.1", "10.0.0.4"]) == ["02:00:00:00:00:01"]
+    assert _cut_rules.links_to(None, ["10.0.0.1"]) is None
+    assert _cut_rules.links_to(part_of(MESH), ["10.0.0.1"]) is None
+    assert _cut_rules.links_to(part_of(RING), ["10.0.0.1", "10.0.0.4"]) == ["02:00:00:00:00:01"]
 
 
 def reply(number: int, ttl: int, ident: int = 7, kind: int = 0) -> bytes:
