@@ -31,7 +31,7 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     whole,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load, _press, _press_unit
-from ansible_collections.foundation.testbed.plugins.module_utils.faults.process import unit
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_words import unit
 
 PRESSES: Mapping[str, type[_press.Press]] = {
     "memory": _press.MemoryPress,

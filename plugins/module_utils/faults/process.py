@@ -11,7 +11,6 @@ A boot leaves nothing of either.
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import threading
 import time
@@ -33,10 +32,9 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     flag,
     many,
     not_allowed,
-    parse_duration,
-    shown,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import _paused, _start_ban
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_hits import Hits
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_markers import (
     Keeper,
     held,
@@ -44,55 +42,22 @@ from ansible_collections.foundation.testbed.plugins.module_utils.faults._process
     marker_of,
     others,
 )
+from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_words import (
+    interval,
+    pattern,
+    unit,
+)
 
 ACTIONS = ("kill", "terminate", "pause", "restart", "crash_loop")
 # What may be said of some actions only.
 ONLY_FOR = {"hold": ("kill", "terminate"), "interval": ("crash_loop",)}
-DEFAULT_INTERVAL_S, SHORTEST_INTERVAL_S = 1.0, 0.1
+DEFAULT_INTERVAL_S = 1.0
 # Seconds between two looks for processes that have appeared and are to be stopped.
 PAUSE_LOOK_S = 0.05
-# How often a killed unit is looked through for what it began while it was killed.
-KILL_ROUNDS = 5
-# Processes that are looked after, and those that the ledger names; it counts all.
-REMEMBERED, NAMED = 200, 10
+# Processes that the ledger names; it counts all.
+NAMED = 10
 # Seconds in which every unit that ran before has to run again after the end.
 RECOVERY_S = 15.0
-
-
-def unit(value: object) -> str:
-    """Return the full name of a service that a fault may touch; raises ValueError."""
-    name = value if isinstance(value, str) else ""
-    name = name if "." in name else f"{name}.service"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.service", name):
-        raise ValueError(
-            f"given {shown(value)}; allowed: the name of a systemd service, such as etcd.service"
-        )
-    if processes.PROTECTED_UNITS.fullmatch(name):
-        raise ValueError(
-            f"given {shown(value)}; allowed: any service but ssh, dbus, systemd-* and the testbed's own, "
-            "without which nobody could take the fault back"
-        )
-    return name
-
-
-def pattern(value: object) -> str:
-    """Return a regular expression; raises ValueError."""
-    allowed = "a regular expression that is found in a command line"
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"given {shown(value)}; allowed: {allowed}")
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"given {shown(value)} ({error}); allowed: {allowed}") from None
-    return value
-
-
-def interval(value: object) -> float:
-    """Return the seconds between two kills; raises ValueError."""
-    seconds = parse_duration(value)
-    if seconds < SHORTEST_INTERVAL_S:
-        raise ValueError(f"given {shown(value)}; allowed: {SHORTEST_INTERVAL_S:g}s or more")
-    return seconds
 
 
 def own_unit(process: Process) -> bool:
@@ -155,13 +120,7 @@ class ProcessFault(Fault):
         self.name = marker_name(context.run, context.fault_id)
         self.marker = marker_of(self.name)
         self.before: dict[str, service_units.UnitState] = {}
-        self.hit: dict[tuple[int, int], Process] = {}
-        self.hits = 0
-        self.seen_stopped: dict[tuple[int, int], Process] = {}
-        self.set_going: list[Process] = []
-        self.looks = {"all_stopped": 0, "some_running": 0}
-        self.rounds = 0
-        self.last_round_s = 0.0
+        self.hits = Hits(self._targets)
         self.began_s = 0.0
         self.keeper: Optional[Keeper] = None
         self._undo: Optional[dict[str, Any]] = None
@@ -257,16 +216,16 @@ class ProcessFault(Fault):
         write_json(self.marker, undo)
         self.began_s = time.monotonic()
         if self.action == "pause":
-            self._stop_all()
-            self._keep(self._stop_all, PAUSE_LOOK_S)
+            self.hits.stop_all()
+            self._keep(self.hits.stop_all, PAUSE_LOOK_S)
         elif self.action == "restart":
             self._restart()
         elif self.action == "terminate":
-            self._signal_all(signal.SIGTERM)
+            self.hits.signal_all(signal.SIGTERM)
         else:
-            self._kill_all()
+            self.hits.kill_all()
         if self.action == "crash_loop":
-            self._keep(self._kill_all, float(self.program["interval_s"]))
+            self._keep(self.hits.kill_all, float(self.program["interval_s"]))
         if self.hold:
             self._keep_down()
 
@@ -274,55 +233,9 @@ class ProcessFault(Fault):
         self.keeper = Keeper(self.marker, step, interval_s)
         self.keeper.start()
 
-    def _signal_all(self, number: int) -> list[Process]:
-        """Signal every process once; returns those that got it."""
-        reached = [process for process in self._targets() if processes.send(process, number)]
-        for process in reached:
-            self._note(process)
-        return reached
-
-    def _note(self, process: Process) -> None:
-        """Remember a process that was hit; of very many, the latest."""
-        self.hits += process.key not in self.hit
-        self.hit[process.key] = process
-        while len(self.hit) > REMEMBERED:
-            del self.hit[next(iter(self.hit))]
-
-    def _hit(self) -> list[Process]:
-        return list(self.hit.values())
-
-    def _kill_all(self) -> None:
-        """Kill every process, and what those began while they died; not what systemd starts afterwards."""
-        latest = time.clock_gettime(time.CLOCK_BOOTTIME) * processes.TICKS_PER_S + 1
-        for _ in range(KILL_ROUNDS):
-            doomed = [process for process in self._targets() if process.start <= latest]
-            for process in doomed:
-                if processes.send(process, signal.SIGKILL):
-                    self._note(process)
-            if not doomed:
-                break
-            time.sleep(0.005)
-        self.rounds += 1
-        self.last_round_s = time.monotonic()
-
-    def _stop_all(self) -> None:
-        """Stop every process that is not stopped, and notice those that somebody has let go on."""
-        running = False
-        for process in self._targets():
-            if process.stopped:
-                self.seen_stopped[process.key] = process
-                continue
-            running = True
-            if process.key in self.seen_stopped:
-                self.set_going.append(process)
-            if processes.send(process, signal.SIGSTOP):
-                self._note(process)
-        self.looks["some_running" if running else "all_stopped"] += 1
-        self.last_round_s = time.monotonic()
-
     def _restart(self) -> None:
         for process in self._targets():
-            self._note(process)
+            self.hits.note(process)
         done = service_units.systemctl("restart", "--no-block", "--", *self.before)
         if done.returncode != 0:
             raise RuntimeError(f"systemctl restart: {done.stderr.strip()}")
@@ -338,16 +251,16 @@ class ProcessFault(Fault):
             if not there:
                 return
             _start_ban.ban(self.name, self.before, self.marker)
-            if self.action == "kill" and self._signal_all(signal.SIGKILL):  # restarted before it was stopped
+            # Those that systemd started anew before it was told to stop.
+            if self.action == "kill" and self.hits.signal_all(signal.SIGKILL):
                 service_units.systemctl("stop", "--no-block", "--", *self.before)
 
     def evidence(self) -> dict[str, Any]:
         """Return what became of the processes and of their units."""
         now = {state.name: state for state in service_units.show(list(self.before))}
-        hit = self._hit()
-        alive = sum(processes.lives(process) for process in hit)
+        hit, alive = self.hits.latest(), self.hits.alive()
         found: dict[str, Any] = {
-            "hit": self.hits,
+            "hit": self.hits.count,
             "alive": alive,
             "without_unit": sum(not own_unit(process) for process in hit),
             "processes": [process.shown() for process in hit[-NAMED:]],
@@ -359,13 +272,13 @@ class ProcessFault(Fault):
         elif self.action in judge:
             found.update(judge[self.action](now))
         else:
-            done = self.hits > 0 and not alive
+            done = self.hits.count > 0 and not alive
             found.update({"present": done or self.action == "terminate", "effective": done})
         found["present"] = found["present"] and self.marker.exists()
         return found
 
     def _figures(self, before: service_units.UnitState, now: service_units.UnitState) -> dict[str, Any]:
-        back_s = now.active_at_s - (self.last_round_s or self.began_s)
+        back_s = now.active_at_s - (self.hits.last_round_s or self.began_s)
         restarts = now.restarts - before.restarts
         return {
             "state": f"{now.active} ({now.sub})",
@@ -383,26 +296,25 @@ class ProcessFault(Fault):
         """Look once more than the keeper does; a process that has just appeared has until its next look."""
         started_s = time.clock_gettime(time.CLOCK_BOOTTIME) - 4 * PAUSE_LOOK_S
         running = [p for p in self._targets() if not p.stopped and p.started_s < started_s]
-        set_going, self.set_going = self.set_going, []
+        set_going = self.hits.take_set_going()
         keeps = self.keeper is not None and self.keeper.is_alive()
         return {
             "present": keeps and not running and not set_going,
-            "effective": bool(self.seen_stopped),
-            "stopped": len(self.seen_stopped),
-            "set_going": [process.pid for process in set_going],
-            "looks": dict(self.looks),
+            "effective": bool(self.hits.seen_stopped),
+            "stopped": len(self.hits.seen_stopped),
+            "set_going": set_going,
+            "looks": dict(self.hits.looks),
         }
 
     def _looping(self, now: Mapping[str, service_units.UnitState]) -> dict[str, Any]:
-        late_s = time.monotonic() - self.last_round_s - float(self.program["interval_s"])
+        late_s = time.monotonic() - self.hits.last_round_s - float(self.program["interval_s"])
         keeps = self.keeper is not None and self.keeper.is_alive() and late_s < 1.0
-        return {"present": keeps, "effective": self.hits > 0, "rounds": self.rounds}
+        return {"present": keeps, "effective": self.hits.count > 0, "rounds": self.hits.rounds}
 
     def _restarted(self, now: Mapping[str, service_units.UnitState]) -> dict[str, Any]:
         anew = {name: state.invocation != self.before[name].invocation for name, state in now.items()}
-        old = any(processes.lives(process) for process in self._hit())
         under_way = all(anew[name] or state.job for name, state in now.items())
-        return {"present": under_way, "effective": all(anew.values()) and not old}
+        return {"present": under_way, "effective": all(anew.values()) and not self.hits.alive()}
 
     @staticmethod
     def revert(undo: dict[str, Any]) -> None:
@@ -433,7 +345,7 @@ class ProcessFault(Fault):
     def traces(self) -> list[str]:
         """Return its marker, its drop-ins, and the processes that are still stopped for no other fault."""
         wanted = _paused.stopped_by(others(self.name))
-        mine = [p for p in self._hit() if self.action == "pause" and p.key not in wanted]
+        mine = [p for p in self.hits.latest() if self.action == "pause" and p.key not in wanted]
         now = [processes.read_process(process.pid) for process in mine]
         stopped = [p for p, q in zip(mine, now) if q is not None and q.key == p.key and q.stopped]
         return [
