@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.ledger import TOLD_TO_STOP
-from ansible_collections.foundation.testbed.plugins.plugin_utils import criteria, steady_state
+from ansible_collections.foundation.testbed.plugins.plugin_utils import criteria, measures, steady_state
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.auctions import check_winner
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.consensus import check_consensus
 from ansible_collections.foundation.testbed.plugins.plugin_utils.checkers.event_delivery import (
@@ -131,7 +131,7 @@ def decide(
     duration_s = number(plan.get("duration_s"), 0.0)
     members = list((plan.get("monitor") or {}).get("endpoints") or {})
     applied = applied_by(records.ledger)
-    evidence = criteria.Evidence(
+    evidence = measures.Evidence(
         columns,
         duration_s,
         failover_clients(plan),
@@ -150,7 +150,7 @@ def decide(
         overloaded=bool(overloaded(plan, records.load)),
     )
     for fault in faults:
-        fault["recovery_s"] = criteria.fault_recovery(evidence, fault).value
+        fault["recovery_s"] = measures.fault_recovery(evidence, fault).value
     judged = [criteria.evaluate(wanted, evidence) for wanted in plan.get("criteria") or []]
     aborted = (run.get("stopped") or {}).get("reason")
     if aborted:
@@ -171,7 +171,7 @@ def decide(
         criteria=judged,
         checks=[_with_faults(check, faults) for check in checks],
         faults=faults,
-        recovery_s=criteria.recovery_time(evidence).value,
+        recovery_s=measures.recovery_time(evidence).value,
         load=load_figures(plan, columns, records.load),
         overhead_s=_overhead_s(run, plan),
         aborted=aborted,
@@ -256,7 +256,7 @@ def _check_reason(check: Mapping[str, Any]) -> str:
     return f"Check {check.get('name')} failed on {len(keys)} {'key' if len(keys) == 1 else 'keys'}: {shown}."
 
 
-def _problems(records: RunRecords, evidence: criteria.Evidence, aborted: str | None) -> list[str]:
+def _problems(records: RunRecords, evidence: measures.Evidence, aborted: str | None) -> list[str]:
     """Everything beside criteria, checks and fault proofs that keeps a run from counting."""
     if not records.plan:
         return list(records.problems)

@@ -10,11 +10,11 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import (
     CRITERIA,
-    Evidence,
     evaluate,
     markdown_table,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measures import Evidence
 
 DOCS = Path(__file__).parents[3] / "docs" / "criteria.md"
 PLAN = {"duration_s": 20.0, "load": [{"generator": "g", "operation_timeout_s": 2.0}]}

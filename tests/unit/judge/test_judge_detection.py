@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import to_columns
-from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import Evidence, evaluate
+from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import evaluate
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members import without_majority
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measures import Evidence
 
 FIVE = ["n1", "n2", "n3", "n4", "n5"]
 CUT = {"id": "cut", "applied_s": 10.1, "reverted_s": 30.0}

@@ -8,9 +8,10 @@ import math
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import to_columns
-from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA, Evidence, evaluate
+from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA, evaluate
 from ansible_collections.foundation.testbed.plugins.plugin_utils.judge import CHECKERS
 from ansible_collections.foundation.testbed.plugins.plugin_utils.measured import switched_off, worst_value
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measures import Evidence
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import _joint_end_s
+from ansible_collections.foundation.testbed.plugins.plugin_utils.measures import _joint_end_s
 from hypothesis import given
 from hypothesis import strategies as st
 
