@@ -213,6 +213,22 @@ def test_a_leader_that_has_no_majority_is_not_believed(cluster, node):
     assert "/v3/cluster/member/add" not in cluster.asked
 
 
+def test_of_two_that_say_that_they_lead_the_one_that_a_majority_follows_is_believed(node, monkeypatch):
+    """Whoever answers first; who does not lead is not asked."""
+    said = [("follower", (2, 4)), ("old leader", (3, 3)), ("leader", (4, 4))]
+    answers = [(url, gateway.Status(7, member, leads, 5)) for url, (member, leads) in said]
+    monkeypatch.setattr(gateway, "as_answered", lambda *_: answers)
+    present = Listing(7, (REST,))
+
+    def latest(url, _timeout_s):
+        if url != "leader":
+            raise gateway.Refused("request timed out")
+        return present
+
+    monkeypatch.setattr(gateway, "latest_listing", latest)
+    assert join.leader_of(node) == ("leader", present)
+
+
 @pytest.mark.parametrize("cut", ["keep_initial_cluster", "rmtree", "keep_known"])
 @pytest.mark.parametrize("done", [False, True])
 def test_cut_short_anywhere_it_goes_on(cluster, node, monkeypatch, cut, done):

@@ -9,58 +9,43 @@ time-outs) before it proposes again. Started anew, it has the snapshot and is th
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
 
-from etcd_keeper.decisions import learns
-from etcd_keeper.join import leader_of
-from etcd_keeper.settings import Settings, announced_anew, keep_announced_anew, known
+from etcd_keeper.decisions import Known, Listing, Member, own_learner
+from etcd_keeper.settings import Settings, announced_anew, keep_announced_anew
 
-LOG = logging.getLogger("etcd-keeper")
-PATIENCE_S = 0.5
-"""Seconds that an announcement is given: one that is not lost takes a tenth of one."""
-MAIN_PROCESS = ("systemctl", "show", "etcd.service", "--property=MainPID", "--value")
-
-
-def kill_etcd() -> None:
-    """Kill the node's etcd, which systemd starts anew; raises OSError, SubprocessError, ValueError."""
-    said = subprocess.run(MAIN_PROCESS, capture_output=True, text=True, timeout=2.0, check=True).stdout
-    if int(said) > 0:
-        os.kill(int(said), signal.SIGKILL)
+AGREED_S = 0.3
+"""Seconds that an announcement is given once the leader has the address; one that is not lost takes 0.1 s."""
+PROPOSED_S = 2.0
+"""Seconds that it is given until then, the start of etcd among them."""
 
 
 class Announcement:
     """Watches over the first announcement of a member; once for each."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        start_anew: Callable[[], None] = kill_etcd,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._settings, self._start_anew, self._clock = settings, start_anew, clock
-        self._since: tuple[int, float] | None = None
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self._since: tuple[Member, float] | None = None
 
-    def look(self) -> None:
-        """Look once, while the own member does not answer."""
-        own = known(self._settings)
-        if own is None or announced_anew(self._settings) == own.member_id:
-            return
-        _leader, listing = leader_of(self._settings)
-        if not learns(own, self._settings.peer_url, listing):
+    @property
+    def waits(self) -> bool:
+        """Whether an announcement is on its way."""
+        return self._since is not None
+
+    def served(self) -> None:
+        """The own member answers."""
+        self._since = None
+
+    def is_lost(self, place: Known | None, listing: Listing | None) -> bool:
+        """Tell whether etcd, which runs and does not answer, is to be started anew; once for each place."""
+        own = own_learner(place, self._settings.peer_url, listing)
+        if own is None or announced_anew(self._settings) == own.id:
             self._since = None
-            return
-        if self._since is None or self._since[0] != own.member_id:
-            self._since = own.member_id, self._clock()
-        if self._clock() - self._since[1] < PATIENCE_S:
-            return
-        keep_announced_anew(self._settings, own.member_id)
-        LOG.info("%x has not seen its address come by: etcd is started anew", own.member_id)
-        try:
-            self._start_anew()
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            LOG.info("etcd goes on as it is: %s", error)
+            return False
+        if self._since is None or self._since[0] != own:
+            self._since = own, self._clock()
+        if self._clock() - self._since[1] < (AGREED_S if own.client_url else PROPOSED_S):
+            return False
+        keep_announced_anew(self._settings, own.id)
+        return True

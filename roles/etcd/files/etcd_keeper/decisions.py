@@ -146,12 +146,19 @@ def before_start(known: Known | None, has_data: bool, own_peer_url: str, listing
     return Step.TAKE if place.learner else Step.START
 
 
-def learns(known: Known | None, own_peer_url: str, listing: Listing | None) -> bool:
-    """Whether this node's member is a learner still, in the place that it was given."""
-    if known is None or listing is None:
+def was_removed(known: Known | None, listing: Listing | None) -> bool:
+    """Whether this node's member was one of the cluster that the list is of, and is none any more."""
+    if known is None or listing is None or listing.cluster_id != known.cluster_id:
         return False
+    return known.member_id not in {member.id for member in listing.members}
+
+
+def own_learner(known: Known | None, own_peer_url: str, listing: Listing | None) -> Member | None:
+    """Return this node's member while it is a learner, in the place that it was given."""
+    if known is None or listing is None:
+        return None
     own = next((member for member in listing.members if member.id == known.member_id), None)
-    return own is not None and own.peer_url == own_peer_url and own.learner
+    return own if own is not None and own.peer_url == own_peer_url and own.learner else None
 
 
 def initial_cluster(listing: Listing, names: Mapping[str, str]) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import queue
+import threading
 import urllib.parse
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,18 +122,21 @@ def add_learner(url: str, peer_url: str) -> tuple[Member, Listing]:
         raise Refused(f"bad answer: {error}") from error
 
 
-def statuses(urls: Iterable[str], timeout_s: float) -> dict[str, Status]:
-    """Ask members at once how they are; those that do not answer are left out."""
+def as_answered(urls: Iterable[str], timeout_s: float) -> Iterator[tuple[str, Status]]:
+    """Ask members at once how they are; give each answer as it comes. Who does not answer is left out."""
+    answers: queue.SimpleQueue[tuple[str, Status | None]] = queue.SimpleQueue()
 
-    def one(url: str) -> Status | None:
+    def ask_one(url: str) -> None:
         try:
-            return status(url, timeout_s)
+            answers.put((url, status(url, timeout_s)))
         except (Refused, *ERRORS):
-            return None
+            answers.put((url, None))
 
-    wanted = list(urls)
-    if not wanted:
-        return {}
-    with ThreadPoolExecutor(len(wanted)) as pool:
-        found = list(pool.map(one, wanted))
-    return {url: said for url, said in zip(wanted, found, strict=True) if said is not None}
+    # Daemons, as nobody waits for those that are not needed any more.
+    asked = [threading.Thread(target=ask_one, args=(url,), daemon=True) for url in urls]
+    for thread in asked:
+        thread.start()
+    for _ in asked:
+        url, said = answers.get()
+        if said is not None:
+            yield url, said

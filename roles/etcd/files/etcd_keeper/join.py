@@ -65,13 +65,10 @@ def _take(settings: Settings, listing: Listing, anew: bool) -> None:
 
 def leader_of(settings: Settings) -> tuple[str | None, Listing | None]:
     """Return the client URL of the other node that leads, and the members that it lists; None where none."""
-    found = gateway.statuses(settings.others, LOOK_S)
-    leaders = [url for url, said in found.items() if said.leads]
-    if not leaders:
-        return None, None
-    leader = max(leaders, key=lambda url: found[url].term)
-    try:
-        return leader, gateway.latest_listing(leader, LEADER_S)
-    except gateway.Refused as error:
-        LOG.info("%s does not lead any more: %s", leader, error)
-        return None, None
+    for url, said in gateway.as_answered(settings.others, LOOK_S):
+        if said.leads:
+            try:
+                return url, gateway.latest_listing(url, LEADER_S)
+            except gateway.Refused as error:
+                LOG.info("%s does not lead any more: %s", url, error)
+    return None, None

@@ -8,15 +8,27 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from etcd_keeper import gateway
+from etcd_keeper import etcd_process, gateway
 from etcd_keeper.announce import Announcement
 from etcd_keeper.connections import sever
-from etcd_keeper.decisions import Known, Listing, Member, Silence, dead, promotions, removal
+from etcd_keeper.decisions import (
+    Known,
+    Listing,
+    Member,
+    Silence,
+    dead,
+    promotions,
+    removal,
+    was_removed,
+)
+from etcd_keeper.join import leader_of
 from etcd_keeper.settings import Settings, keep_known, known
 
 LOG = logging.getLogger("etcd-keeper")
 INTERVAL_S = 0.5
-LOOK_S = 0.75
+LOOK_S, SHORT_LOOK_S = 0.75, 0.2
+ELECTION_LOOKS = 3
+"""Looks in a row at an own member without a leader that may be an election."""
 
 
 class Silences:
@@ -54,22 +66,31 @@ class Keeper:
         self._own = settings.members[settings.peer_url]
         self._silences = Silences()
         self._severed: set[int] = set()
+        self._leaderless = 0
         self._announcement = Announcement(settings)
 
     def run(self) -> None:
         """Keep the membership without end."""
         while True:
             begun = time.monotonic()
-            try:
-                self.look()
-            except gateway.Refused as error:
-                LOG.debug("the own member: %s", error)
-                self._announcement.look()
-            time.sleep(max(begun + INTERVAL_S - time.monotonic(), 0.05))
+            self.look_once()
+            interval_s = 0.0 if self._announcement.waits else INTERVAL_S
+            time.sleep(max(begun + interval_s - time.monotonic(), 0.05))
 
-    def look(self) -> None:
-        """Look at all members once, and act on it; raises Refused where the own member does not answer."""
-        now = gateway.status(self._own, LOOK_S)
+    def look_once(self) -> None:
+        """Look at all members once, through another where the own one does not answer, and act on it."""
+        try:
+            self._look()
+        except gateway.Refused as error:
+            LOG.debug("the own member: %s", error)
+            self._ask_leader(serves=False)
+
+    def _look(self) -> None:
+        now = gateway.status(self._own, SHORT_LOOK_S if self._announcement.waits else LOOK_S)
+        self._announcement.served()
+        self._leaderless = 0 if now.leader_id else self._leaderless + 1
+        if self._leaderless > ELECTION_LOOKS:
+            self._ask_leader(serves=True)
         listing = gateway.listing(self._own, LOOK_S)
         self._remember(Known(now.cluster_id, now.member_id), listing)
         silent = self._silences.note(listing.members, self._answered(listing) | {now.member_id})
@@ -83,6 +104,24 @@ class Keeper:
         for learner in promotions(listing.members, now.member_id, now.leader_id, silent):
             self._promote(learner)
 
+    def _ask_leader(self, serves: bool) -> None:
+        """Ask another node that leads for the own member; start etcd anew where that has to be.
+
+        One that learns of its removal would first wait for requests that it will never answer.
+        """
+        process = etcd_process.running()  # before the rest, which is not about one that starts meanwhile
+        if process is None:
+            return
+        place = known(self._settings)
+        _leader, listing = leader_of(self._settings)
+        if was_removed(place, listing):
+            LOG.info("this node was removed: etcd is started anew")
+        elif not serves and self._announcement.is_lost(place, listing):
+            LOG.info("etcd has not seen its address come by, and is started anew")
+        else:
+            return
+        etcd_process.kill(process)
+
     def _remember(self, now: Known, listing: Listing) -> None:
         listed = now.member_id in {member.id for member in listing.members}
         if listed and known(self._settings) != now:
@@ -91,10 +130,9 @@ class Keeper:
     def _answered(self, listing: Listing) -> set[int]:
         """Return who answers as the member of this cluster that the list says."""
         urls = {member.client_url: member.id for member in listing.members if member.client_url}
-        found = gateway.statuses(urls, LOOK_S)
         return {
             urls[url]
-            for url, said in found.items()
+            for url, said in gateway.as_answered(urls, LOOK_S)
             if (said.cluster_id, said.member_id) == (listing.cluster_id, urls[url])
         }
 
