@@ -5,7 +5,8 @@
 Each topic is judged apart. A subscriber's sequence is what its polls were answered, one after the other. An
 event is owed to a subscriber when it was asked for after the subscription was answered, and it certainly was
 published: it was acknowledged, or somebody got it. What is owed is lost when something that comes after it
-was delivered, or when the subscriber read on and on after the end; else it is undecided, never passed.
+was delivered, or when the subscriber read on and on after the end; else it is undecided, never passed. Not so
+one that was never acknowledged and comes, for others, after all that the subscriber read.
 """
 
 from __future__ import annotations
@@ -251,8 +252,10 @@ def undecided_of(topic: Topic, clock_error_ns: int) -> str:
     """Return why a topic without a fault is undecided; empty when it is not."""
     for name, subscriber in topic.subscribers.items():
         owed = _owed(topic, subscriber, clock_error_ns)
-        if owed:
-            return f"whether {next(iter(owed))} comes to {name} was not seen, as it did not read to the end"
+        # Without a fault, what is in doubt comes after all that it got: it read as far as anybody was told.
+        missing = [event for event, published in owed.items() if _acknowledged(published)]
+        if missing or (owed and not subscriber.sequence):
+            return f"whether {next(iter(missing or owed))} comes to {name} was not seen, as it did not read to the end"
     return ""
 
 

@@ -58,6 +58,7 @@ GOOD = {
         *BASE, ("a", [1, 2, 4], 8), ("b", [1, 2, 4], 8), ("c", 2.9), ("c", [2, 4], 8),
     ],
     "delivered before it was answered": [*BASE, ("a", [1], 1.2), ("a", [2, 4], 8), ("b", [1, 2, 4], 8)],
+    "indeterminate, after all that a read": [*BASE, ("a", [1, 2, 4], 8), ("b", [1, 2, 4, 3], 9)],
 }  # fmt: skip
 BAD = {
     "lost, acknowledged": ([*BASE, ("a", [1, 4], 8), ("b", [1, 2, 4], 8)], "a never got 2"),
@@ -102,6 +103,7 @@ def test_refuses_and_names_the_event(told, sentence):
         [("a", 0), (1, "ok", 1, 2), ("a", [], 4, "final")],
         [("a", 0), ("b", 0), (1, "ok", 1, 2), ("a", [1], 4)],
         [(1, "ok", 1, 2)],
+        [("a", 0), ("b", 0), (3, "info", 1, 2), ("b", [3], 4), ("a", [], 5)],
     ],
 )
 def test_what_was_not_read_to_the_end_is_undecided(told):
