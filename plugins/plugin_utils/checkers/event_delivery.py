@@ -255,7 +255,8 @@ def undecided_of(topic: Topic, clock_error_ns: int) -> str:
         # Without a fault, what is in doubt comes after all that it got: it read as far as anybody was told.
         missing = [event for event, published in owed.items() if _acknowledged(published)]
         if missing or (owed and not subscriber.sequence):
-            return f"whether {next(iter(missing or owed))} comes to {name} was not seen, as it did not read to the end"
+            event = next(iter(missing or owed))
+            return f"whether {event} comes to {name} was not seen, as it did not read to the end"
     return ""
 
 
