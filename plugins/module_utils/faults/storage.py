@@ -34,8 +34,8 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
     _file_damage,
     _process_markers,
+    _process_words,
     _read_only,
-    process,
 )
 
 TRACE_PREFIX = "foundation_testbed_storage_"
@@ -104,7 +104,7 @@ class Storage(Fault):
             "truncate: whether it is restored even where others have written since; always if not given",
         ),
         "unit": Parameter(
-            process.unit,
+            _process_words.unit,
             "unit that is stopped before the change and started after it, and again around the way back",
         ),
     }
