@@ -11,6 +11,15 @@ from pathlib import Path
 from ansible.plugins.action import ActionBase
 
 
+def unpack(archive: str, folder: Path) -> str:
+    """Unpack an archive; return why that failed, in tar's first words, empty where it did not."""
+    command = ["tar", "--extract", "--gzip", "--no-same-owner", f"--file={archive}", f"--directory={folder}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    return next(iter(done.stderr.splitlines()), f"tar ended with status {done.returncode}")
+
+
 class ActionModule(ActionBase):
     """Runs the module, fetches what it packed and unpacks it into a folder named after the host."""
 
@@ -26,18 +35,12 @@ class ActionModule(ActionBase):
             self._low_level_execute_command(f'[ -z "$SUDO_UID" ] || chown "$SUDO_UID" {archive}')
         with tempfile.NamedTemporaryFile(suffix=".tar.gz") as fetched:
             self._connection.fetch_file(archive, fetched.name)
-            subprocess.run(
-                [
-                    "tar",
-                    "--extract",
-                    "--gzip",
-                    "--no-same-owner",
-                    f"--file={fetched.name}",
-                    f"--directory={folder}",
-                ],
-                check=True,
-            )
+            reason = unpack(fetched.name, folder)
         run = self._task.args["run"]
+        if reason:
+            said = f"{folder}: its records were not unpacked ({reason}); they stay on the node"
+            msg = f"{said}: when that is mended, run the playbook report with -e run={run}"
+            return {**result, "failed": True, "msg": msg}
         self._low_level_execute_command(
             f"rm {archive}; touch /var/lib/foundation-testbed/runs/{run}/collected"
         )
