@@ -14,6 +14,7 @@ from etcd_keeper.watch import ELECTION_LOOKS, Keeper
 OWN, OTHER = "http://10.0.0.1:2380", "http://10.0.0.2:2380"
 REST = Member(2, OTHER, "http://10.0.0.2:2379")
 WITH, WITHOUT = Listing(7, (REST, Member(3, OWN, "http://10.0.0.1:2379"))), Listing(7, (REST,))
+BY_HAND = Listing(7, (REST, Member(4, OWN)))
 SILENT, LEADERLESS = None, Status(7, 3, 0, 5)
 ETCD = 4242
 
@@ -23,13 +24,15 @@ ETCD = 4242
     [
         (Known(7, 3), WITHOUT, True),
         (Known(7, 3), WITH, False),
+        (Known(7, 3), BY_HAND, False),
         (Known(8, 3), WITHOUT, False),
         (Known(7, 3), None, False),
         (None, WITHOUT, False),
     ],
 )
-def test_removed_is_who_was_a_member_of_the_same_cluster(known, listing, expected):
-    assert was_removed(known, listing) is expected
+def test_removed_is_who_was_a_member_of_the_same_cluster_and_has_no_place_there(known, listing, expected):
+    """Where somebody has given the node another place by hand, what runs here may be that one."""
+    assert was_removed(known, OWN, listing) is expected
 
 
 @pytest.fixture

@@ -14,15 +14,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     parse_duration,
     percentage,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import (
-    compile_plan,
-)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, parse_model
 
 NODES = {f"n{i}": f"10.0.0.{i}" for i in range(1, 11)}
-
-
 CLUSTER = ClusterView(
     "t", NODES, {"o1": "10.0.1.1"}, {name: ["etcd"] for name in NODES}, {"etcd": ["register"]},
     states={"etcd": ["leader", "lag"]}, max_down=3,

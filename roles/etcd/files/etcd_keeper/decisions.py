@@ -146,11 +146,9 @@ def before_start(known: Known | None, has_data: bool, own_peer_url: str, listing
     return Step.TAKE if place.learner else Step.START
 
 
-def was_removed(known: Known | None, listing: Listing | None) -> bool:
-    """Whether this node's member was one of the cluster that the list is of, and is none any more."""
-    if known is None or listing is None or listing.cluster_id != known.cluster_id:
-        return False
-    return known.member_id not in {member.id for member in listing.members}
+def was_removed(known: Known | None, own_peer_url: str, listing: Listing | None) -> bool:
+    """Whether this node is no member any more, so that it would ask for a place before a start."""
+    return known is not None and before_start(known, True, own_peer_url, listing) is Step.ADD
 
 
 def own_learner(known: Known | None, own_peer_url: str, listing: Listing | None) -> Member | None:

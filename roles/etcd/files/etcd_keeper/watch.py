@@ -114,7 +114,7 @@ class Keeper:
             return
         place = known(self._settings)
         _leader, listing = leader_of(self._settings)
-        if was_removed(place, listing):
+        if was_removed(place, self._settings.peer_url, listing):
             LOG.info("this node was removed: etcd is started anew")
         elif not serves and self._announcement.is_lost(place, listing):
             LOG.info("etcd has not seen its address come by, and is started anew")
