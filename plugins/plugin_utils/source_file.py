@@ -17,6 +17,8 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.validation impo
 
 # More than any file of ours holds: what expands beyond (aliases of aliases) would fill the memory.
 MAX_VALUES = 100_000
+# The library reads by recursion: the interpreter's own limit would be met wherever it happens to stand.
+MAX_DEPTH = 100
 
 
 def read_source(path: Path, name: str | None = None) -> tuple[Any, Source]:
@@ -66,6 +68,17 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.repeated: list[str] = []
         self.value_line = 1
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Refuse what is nested too deep while it is read."""
+        self._depth += 1
+        if parent is not None and self._depth > MAX_DEPTH:
+            problem = f"nested deeper than {MAX_DEPTH} levels"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=parent.start_mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Remember where the value stands, for what its constructor may raise."""

@@ -254,7 +254,7 @@ def test_what_there_is_not_is_said():
 
 
 async def elected(etcd, nodes, after=0):
-    """Return the record of the coordinator elected after a revision, once all nodes know and its own says so."""
+    """Return the record of a coordinator elected after a revision, once all know it and its own says so."""
 
     async def known():
         record = etcd.kvs.get(COORDINATOR)

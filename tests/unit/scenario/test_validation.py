@@ -90,14 +90,25 @@ def test_any_bytes_are_yaml_or_an_error_that_names_the_file(tmp_path, data):
 
 @pytest.mark.parametrize(
     "text",
-    ["a: 2020-02-31", "a: !!int x", "a: !!timestamp x", "a: !!bool x", "a: 0x_", "1" * 5000, "[" * 1500],
+    ["a: 2020-02-31", "a: !!int x", "a: !!timestamp x", "a: !!bool x", "a: 0x_", "1" * 5000],
 )
 def test_a_value_that_cannot_be_read_is_an_error_of_the_file(tmp_path, text):
-    """The YAML library raises ValueError, AttributeError, KeyError and RecursionError for these."""
+    """The YAML library raises ValueError, AttributeError and KeyError for these."""
     path = tmp_path / "odd.yml"
     path.write_text(text)
     with pytest.raises(InputError, match=r"odd\.yml"):
         read_source(path)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ("{a: ", "}"), ("- ", "")])
+def test_what_is_nested_too_deep_is_an_error_of_its_line(tmp_path, opening, closing):
+    path = tmp_path / "deep.yml"
+    path.write_text("\n" + opening * 99 + "0" + closing * 99)
+    read_source(path)
+    for levels in (100, 5000):
+        path.write_text("\n" + opening * levels + "0" + closing * levels)
+        with pytest.raises(InputError, match=r"deep\.yml:2: is not valid YAML: nested deeper than 100"):
+            read_source(path)
 
 
 def test_a_broken_file_names_its_line(tmp_path):
