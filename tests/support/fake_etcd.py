@@ -3,7 +3,7 @@
 """An etcd of one process, as far as the services use its gateway: transactions, leases, ranges, watches.
 
 It keeps what etcd promises about one request (all of a transaction at once, comparisons before it, one
-revision) and nothing about a cluster. `script` says what becomes of the next requests instead.
+revision) and nothing about a cluster. `fail` says which of the next requests meet an error instead.
 """
 
 from __future__ import annotations
@@ -20,6 +20,19 @@ def _text(data: str) -> str:
     return base64.b64decode(data).decode()
 
 
+def mentioned(path: str, body: Any) -> str:
+    """Return the path of a request and all keys in it, a line each."""
+    lines, left = [path], [body]
+    while left:
+        match left.pop():
+            case dict() as each:
+                lines += [_text(each["key"])] if "key" in each else []
+                left += each.values()
+            case list() as some:
+                left += some
+    return "\n".join(lines)
+
+
 class FakeEtcd:
     """Stands in for `testbed_service.etcd.Gateway`."""
 
@@ -28,7 +41,7 @@ class FakeEtcd:
         self.past: dict[int, dict[str, dict[str, Any]]] = {1: {}}
         self.log: list[list[dict[str, Any]]] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.script: list[Any] = []
+        self._failing: list[tuple[str, Exception]] = []
         self.delay_s = 0.0
         self.compacted, self._granted = 0, 0
         self._news, self._cut = asyncio.Event(), False
@@ -36,11 +49,13 @@ class FakeEtcd:
     async def ask(self, path: str, body: dict[str, Any], timeout_s: float, writes: bool) -> dict[str, Any]:
         self.asked.append((path, body))
         await asyncio.sleep(self.delay_s)
-        if self.script:
-            planned = self.script.pop(0)
-            if isinstance(planned, Exception):
-                raise planned
+        if self._failing and self._failing[0][0] in mentioned(path, body):
+            raise self._failing.pop(0)[1]
         return getattr(self, f"_{path.rsplit('/', 1)[-1]}")(body)
+
+    def fail(self, error: Exception, what: str = "") -> None:
+        """Let the next request that mentions `what` in its path or its keys end in an error, nothing done."""
+        self._failing.append((what, error))
 
     def _header(self, **more: Any) -> dict[str, Any]:
         return {"header": {"revision": str(self.revision)}, **more}

@@ -34,7 +34,7 @@ async def serving(module: Any, etcd: FakeEtcd, **settings: Any) -> AsyncIterator
                 return SimpleNamespace(status=response.status, body=said)
 
         try:
-            while (await ask("GET", "/v1/status")).body["mode"] != "normal":
+            while not _is_well((await ask("GET", "/v1/status")).body):
                 await asyncio.sleep(0.001)
             yield ask
         finally:
@@ -43,6 +43,11 @@ async def serving(module: Any, etcd: FakeEtcd, **settings: Any) -> AsyncIterator
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             broken = [each for each in ended if not isinstance(each, asyncio.CancelledError)]
             assert not broken, broken
+
+
+def _is_well(status: dict[str, Any]) -> bool:
+    """Whether a service has a majority and has read what there is."""
+    return bool(status["mode"] == "normal" and status["revision"] > 0)
 
 
 async def eventually(found: Callable[[], Awaitable[Any]], timeout_s: float = 5.0) -> Any:

@@ -13,10 +13,12 @@ from ansible_collections.foundation.testbed.tests.support.fake_etcd import FakeE
 from ansible_collections.foundation.testbed.tests.support.served import kind
 from ansible_collections.foundation.testbed.tests.support.served_foundation import served
 from foundation_service import ids
+from foundation_service.events import SUBSCRIPTIONS as SUBSCRIPTIONS_KEPT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from testbed_service.batch import request
 from testbed_service.etcd import Indeterminate, LeaseNotFound, Refused
+from testbed_service.events import PREFIX as RING
 from testbed_service.events import Publisher
 from testbed_service.feed import Feed
 
@@ -98,8 +100,9 @@ def test_the_registrys_changes_know_nothing_of_events_and_are_not_pushed_out_by_
             await ask("POST", EVENTS, {"topic": "t", "payload": {"n": number}})
         answer = await ask("GET", f"/v1/registry/changes?after={start}&wait_s=5")
         assert [each["name"] for each in answer.body["changes"]] == ["a"]
-        while (gone := await ask("GET", f"{SUBSCRIPTIONS}s/events")).status == 200:
+        while (await ask("GET", "/v1/status")).body["revision"] < etcd.revision:
             await asyncio.sleep(0.001)
+        gone = await ask("GET", f"{SUBSCRIPTIONS}s/events")
         assert (gone.status, kind(gone)) == (410, "gone")
         return (await ask("GET", f"{SUBSCRIPTIONS}s/events?after={gone.body['oldest']}&wait_s=5")).body
 
@@ -152,7 +155,7 @@ def test_a_retry_with_an_id_has_no_second_effect():
         assert (first.status, again.status, again.body) == (201, 200, first.body)
         await ask("POST", EVENTS, {"topic": "u"})
         assert [one["topic"] for one in await read_on(ask, "s", 2)] == ["t", "u"]
-        etcd.script = [LeaseNotFound("lease-not-found")]
+        etcd.fail(LeaseNotFound("lease-not-found"), RING)
         lost = await ask("POST", EVENTS, {**said, "id": "two"})
         assert (lost.status, kind(lost)) == (503, "unavailable")
 
@@ -172,12 +175,12 @@ def test_each_operation_says_what_became_of_it():
     async def scenario(ask, etcd):
         subscribing = {"subscriber": "a", "pattern": "#"}
         for error, expected in ((Indeterminate("timeout"), 504), (Refused("no-leader"), 503)):
-            for method, path, body in (
-                ("POST", EVENTS, {"topic": "t"}),
-                ("PUT", SUBSCRIPTIONS + "s", subscribing),
-                ("DELETE", SUBSCRIPTIONS + "s", None),
+            for method, path, body, kept in (
+                ("POST", EVENTS, {"topic": "t"}, RING),
+                ("PUT", SUBSCRIPTIONS + "s", subscribing, SUBSCRIPTIONS_KEPT),
+                ("DELETE", SUBSCRIPTIONS + "s", None, SUBSCRIPTIONS_KEPT),
             ):
-                etcd.script = [error]
+                etcd.fail(error, kept)
                 assert (await ask(method, path, body)).status == expected
         assert (await ask("PUT", SUBSCRIPTIONS + "s", subscribing)).status == 201
         await ask("POST", EVENTS, {"topic": "t"})

@@ -13,6 +13,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import 
 from ansible_collections.foundation.testbed.tests.support.served import kind
 from ansible_collections.foundation.testbed.tests.support.served_foundation import served
 from foundation_service import __main__ as service
+from foundation_service.registry import PREFIX as NAMES_KEPT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -94,10 +95,10 @@ def test_each_operation_says_what_became_of_it(error, write, read):
             ("DELETE", None, write),
             ("GET", None, read),
         ):
-            etcd.script = [error]
+            etcd.fail(error, NAMES_KEPT)
             answer = await ask(method, NAMES + "a", body)
             assert (answer.status, kind(answer)) == expected
-        etcd.script = [error]
+        etcd.fail(error, "/lease/grant")
         assert (await ask("POST", LEASES, {"ttl_s": 5})).status == write[0]
 
     served(scenario)

@@ -298,6 +298,7 @@ async def completed_under_two(faulty, completions):
         await end_election(etcd, record)
         await elected(etcd, (first, second), after=int(record["create_revision"]))
         await first("POST", f"{BASE}/consensus", {"id": "c", "members": ["a"]})
+        etcd.delay_s = 0.3  # longer than from one node's view of a vote to the other's
         await second("POST", f"{BASE}/consensus/c/votes", {"agent": "a", "vote": "approve"})
 
         async def completed():

@@ -59,7 +59,8 @@ def test_a_publisher_asks_again_where_the_store_does_not_answer(monkeypatch):
     async def go():
         etcd = FakeEtcd()
         await recorded(etcd, Publisher("service", "n1"), *"ab")
-        etcd.script = [Refused("timeout"), Refused("timeout")]
+        for _ in range(2):
+            etcd.fail(Refused("timeout"))
         later = Publisher("service", "n1")
         await going_on(later, etcd)
         await recorded(etcd, later, "c")

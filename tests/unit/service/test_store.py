@@ -53,9 +53,9 @@ def test_a_second_write_of_a_key_waits_for_the_next_batch():
 
 def test_a_failed_batch_leaves_writes_in_doubt_but_never_reads():
     async def scenario(store, etcd):
-        etcd.script = [Indeterminate("timeout")]
+        etcd.fail(Indeterminate("timeout"))
         first = await asyncio.gather(outcome(store.do(create("a", "1"))), outcome(store.do(get("b"))))
-        etcd.script = [Refused("no-leader")]
+        etcd.fail(Refused("no-leader"))
         second = await asyncio.gather(outcome(store.do(create("a", "1"))), outcome(store.do(get("b"))))
         return first, second, await outcome(store.do(create("a", "1")))
 
