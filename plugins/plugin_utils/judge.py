@@ -31,8 +31,9 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.cut_members imp
     applied_by,
     without_majority,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results, number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import fault_results
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.load_proof import (
     fault_load_problems,
     load_figures,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import OUTCOMES, Columns, quantile_ms
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.history import Operation
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 
 LATENESS_P99_MS, LATENESS_SHARE = 250.0, 0.1
 """A generator that sent one operation in a hundred later than this was overloaded and measured itself.

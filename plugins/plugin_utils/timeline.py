@@ -13,7 +13,7 @@ from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words imp
     on_state,
     state_words,
 )
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 
 WIDTH = 100
 # Rows of a table or a chart that are shown of a plan with more.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import detail, duration, on_state
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.words import (
     amount,
     condition,

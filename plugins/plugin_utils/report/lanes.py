@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.fault_words import kind_words, state, told
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 
 Entry = Mapping[str, Any]
 

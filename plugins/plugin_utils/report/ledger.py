@@ -7,7 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import LEDGER_KEYS, number, total
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import (
+    LEDGER_KEYS,
+    number,
+    total,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.words import plainly
 
 Entry = Mapping[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.columns import Columns, to_columns
 from ansible_collections.foundation.testbed.plugins.plugin_utils.criteria import CRITERIA
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report import (
     charts,
     lanes,

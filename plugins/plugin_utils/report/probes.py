@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.lanes import Span
 from ansible_collections.foundation.testbed.plugins.plugin_utils.report.series import bucket_width_s
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 
 WIDTH = 720.0
 LEFT = 150.0

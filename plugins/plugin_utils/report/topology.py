@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from ansible_collections.foundation.testbed.plugins.plugin_utils.faults import number
+from ansible_collections.foundation.testbed.plugins.plugin_utils.ledger_entry import number
 
 Entry = Mapping[str, Any]
 Place = tuple[float, float]
