@@ -161,11 +161,11 @@ from pathlib import Path
 
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.display import Display
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import (
     expand,
     lab_vars,
     nested_groups,
-    parse_cluster,
     provider_lab_vars,
     provider_vars,
 )

@@ -6,119 +6,30 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from typing import Annotated, Any, Literal
 
-from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import (
-    not_allowed,
-    parse_duration,
-    shown,
-)
 from ansible_collections.foundation.testbed.plugins.module_utils.network import graph
+from ansible_collections.foundation.testbed.plugins.plugin_utils.link_spec import (
+    LinkSpec,
+    NetworkLatency,
+    Pair,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.seeds import sub_seed
+from ansible_collections.foundation.testbed.plugins.plugin_utils.topology_problems import (
+    foreign_keys,
+    kind_problems,
+    link_problems,
+    matrix_link_problems,
+    matrix_problems,
+    split_problems,
+)
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import Mistakes
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Kind = Literal["ring", "star", "mesh", "custom"]
-Pair = tuple[str, str]
-
-_UNITS_MS = {"microsecond": 0.001, "millisecond": 1.0, "second": 1000.0}
-# The longest latency of a link.
-MAX_MS = 10_000.0
 # Digits behind the millisecond: nothing here is as punctual as a microsecond.
 _DIGITS = 3
-_MOST_GROUPS = 300
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-def _held_ms(value: object) -> object:
-    if value == 0 and not isinstance(value, bool):
-        return 0.0
-    held_ms = parse_duration(value) * 1000
-    if held_ms > MAX_MS:
-        raise ValueError(f"given {shown(value)}; allowed: at most {MAX_MS / 1000:g}s")
-    return held_ms
-
-
-def _link(value: object) -> object:
-    if isinstance(value, (list, tuple)):
-        return {"between": value}
-    if not isinstance(value, (Mapping, BaseModel)):
-        raise ValueError(
-            f"given {shown(value)}; allowed: two nodes such as [n1, n2], or a mapping with between, latency "
-            "and back"
-        )
-    return value
-
-
-def _ends(value: object) -> object:
-    if (
-        not isinstance(value, (list, tuple))
-        or len(value) != 2
-        or not all(isinstance(one, str) for one in value)
-    ):
-        raise ValueError(f"given {shown(value)}; allowed: the names of two nodes, such as [n1, n2]")
-    return tuple(value)
-
-
-HeldMs = Annotated[float, BeforeValidator(_held_ms)]
-
-
-class LinkSpec(_Strict):
-    """One link of a custom topology; `back` is the latency from the second node to the first."""
-
-    between: Annotated[Pair, BeforeValidator(_ends)]
-    latency: HeldMs | None = None
-    back: HeldMs | None = None
-
-    @model_validator(mode="after")
-    def _whole(self) -> LinkSpec:
-        if self.back is not None and self.latency is None:
-            raise ValueError("back: given without latency; allowed: beside latency")
-        return self
-
-
-class NetworkLatency(_Strict):
-    """Latency of every link: drawn between min and max, or a matrix, from the row's node to the column's."""
-
-    min: Annotated[float, Field(ge=0)] | None = None
-    max: Annotated[float, Field(ge=0)] | None = None
-    unit: Literal["microsecond", "millisecond", "second"]
-    symmetrical: bool = True
-    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    matrix: list[list[float | None]] | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> NetworkLatency:
-        beside = [key for key in ("min", "max", "symmetrical", "seed") if key in self.model_fields_set]
-        if self.matrix is not None:
-            if beside:
-                raise ValueError(f"{beside[0]}: given beside matrix; allowed: one of the two")
-            return self
-        if self.min is None or self.max is None:
-            key = "min" if self.min is None else "max"
-            raise ValueError(f"{key}: is required but missing")
-        if self.min > self.max:
-            raise ValueError(f"given min {self.min} and max {self.max}; allowed: min <= max")
-        if self.max * self.factor_ms > MAX_MS:
-            raise ValueError(
-                f"max: given {self.max:g} {self.unit}s; allowed: at most {MAX_MS / 1000:g} seconds"
-            )
-        return self
-
-    @property
-    def factor_ms(self) -> float:
-        """Milliseconds of the unit."""
-        return _UNITS_MS[self.unit]
-
-
-LinkOrPair = Annotated[LinkSpec, BeforeValidator(_link)]
 
 
 @dataclass(frozen=True)
@@ -206,17 +117,17 @@ def lay_out(
     latency: NetworkLatency | None = None,
 ) -> Topology:
     """Return the topology that a description means; raises Mistakes with one line for each mistake."""
-    _refuse(_foreign_keys(kind, links, hub, latency))
+    _refuse(foreign_keys(kind, links, hub, latency))
     matrix = latency.matrix if latency else None
     factor = latency.factor_ms if latency else 1.0
     if matrix is not None:
-        _refuse(_matrix_problems(matrix, nodes, factor))
+        _refuse(matrix_problems(matrix, nodes, factor))
     given = list(links or [])
     if kind == "custom":
-        _refuse(_link_problems(given, nodes))
+        _refuse(link_problems(given, nodes))
         pairs = [link.between for link in given] or _pairs_of(matrix or [], nodes)
     else:
-        _refuse(_kind_problems(kind, nodes, hub))
+        _refuse(kind_problems(kind, nodes, hub))
         pairs = links_of(kind, nodes, hub)
     place = {name: at for at, name in enumerate(nodes)}
     ordered = sorted(
@@ -224,9 +135,9 @@ def lay_out(
         key=lambda pair: [place[one] for one in pair],
     )
     unique = tuple((one, other) for one, other in ordered)
-    _refuse(_split_problems(nodes, unique, "links" if given else "network_latency.matrix"))
+    _refuse(split_problems(nodes, unique, "links" if given else "network_latency.matrix"))
     if matrix is not None:
-        _refuse(_matrix_link_problems(matrix, nodes, unique))
+        _refuse(matrix_link_problems(matrix, nodes, unique))
         held = {
             (one, other): round((matrix[place[one]][place[other]] or 0.0) * factor, _DIGITS)
             for pair in unique
@@ -278,148 +189,7 @@ def _refuse(problems: Iterable[str]) -> None:
         raise Mistakes(found)
 
 
-def _foreign_keys(
-    kind: str, links: Sequence[LinkSpec] | None, hub: str | None, latency: NetworkLatency | None
-) -> Iterator[str]:
-    matrix = latency is not None and latency.matrix is not None
-    if links is not None and kind != "custom":
-        yield f"links: given beside topology {kind}; allowed: beside topology custom"
-    if hub is not None and kind != "star":
-        yield f"hub: given beside topology {kind}; allowed: beside topology star"
-    if matrix and kind != "custom":
-        yield f"network_latency.matrix: given beside topology {kind}; allowed: beside topology custom"
-    if kind == "custom" and not links and not matrix:
-        yield "links: given none; allowed: the links of a custom topology, such as [[n1, n2], [n2, n3]]"
-    if matrix:
-        for at, link in enumerate(links or []):
-            if link.latency is not None:
-                yield f"links[{at}].latency: given beside network_latency.matrix; allowed: one of the two"
-
-
-def _kind_problems(kind: str, nodes: Sequence[str], hub: str | None) -> Iterator[str]:
-    if kind == "ring" and len(nodes) < 3:
-        yield f"topology: given 'ring' of {len(nodes)} nodes; allowed: at least 3 nodes"
-    if hub is not None and hub not in nodes:
-        yield f"hub: {not_allowed(hub, nodes)}"
-
-
-def _link_problems(links: Sequence[LinkSpec], nodes: Sequence[str]) -> Iterator[str]:
-    seen: dict[frozenset[str], int] = {}
-    for at, link in enumerate(links):
-        one, other = link.between
-        for name in dict.fromkeys(link.between):
-            if name not in nodes:
-                yield f"links[{at}]: {not_allowed(name, nodes)}"
-        if one == other:
-            yield f"links[{at}]: given a link from {one!r} to itself; allowed: two different nodes"
-        first = seen.setdefault(frozenset(link.between), at)
-        if first != at and one != other:
-            yield (
-                f"links[{at}]: given [{one}, {other}], which is links[{first}] already; "
-                "allowed: every link once"
-            )
-
-
-def _split_problems(nodes: Sequence[str], links: Sequence[Pair], key: str) -> Iterator[str]:
-    reached = {nodes[0], *graph.next_hops(graph.neighbours(nodes, links), nodes[0])}
-    lost = [name for name in nodes if name not in reached]
-    if lost:
-        yield f"{key}: given no way from {nodes[0]} to {', '.join(lost)}; allowed: links that join all nodes"
-
-
-def _matrix_problems(matrix: list[list[float | None]], nodes: Sequence[str], factor: float) -> Iterator[str]:
-    key, size = "network_latency.matrix", len(nodes)
-    if len(matrix) != size:
-        yield f"{key}: given {len(matrix)} rows; allowed: {size}, one for each node ({', '.join(nodes)})"
-        return
-    for at, row in enumerate(matrix):
-        if len(row) != size:
-            yield f"{key}[{at}]: given {len(row)} numbers; allowed: {size}, one for each node"
-            continue
-        for to, held in enumerate(row):
-            where = f"{key}[{at}][{to}]: given {shown(held)}"
-            if at == to and held:
-                yield f"{where} for {nodes[at]} to itself; allowed: 0 or null"
-            elif held is not None and not 0 <= held * factor <= MAX_MS:
-                yield f"{where}; allowed: 0 to {MAX_MS / factor:g}, or null where there is no link"
-            elif at < to and len(matrix[to]) == size and (held is None) != (matrix[to][at] is None):
-                yield (
-                    f"{where} and {shown(matrix[to][at])} the other way; "
-                    f"allowed: two numbers for a link of {nodes[at]} and {nodes[to]}, or null twice"
-                )
-
-
 def _pairs_of(matrix: list[list[float | None]], nodes: Sequence[str]) -> list[Pair]:
     return [
         (nodes[at], nodes[to]) for at, to in combinations(range(len(nodes)), 2) if matrix[at][to] is not None
     ]
-
-
-def _matrix_link_problems(
-    matrix: list[list[float | None]], nodes: Sequence[str], links: Sequence[Pair]
-) -> Iterator[str]:
-    for at, to in combinations(range(len(nodes)), 2):
-        linked, held = (nodes[at], nodes[to]) in links, matrix[at][to]
-        if linked != (held is not None):
-            yield (
-                f"network_latency.matrix[{at}][{to}]: given {shown(held)}, and {'a' if linked else 'no'} "
-                f"link of {nodes[at]} and {nodes[to]}; allowed: a number for every link, null elsewhere"
-            )
-
-
-def latency_text(held_ms: float) -> str:
-    """Return a latency as people write it, such as 7.25 ms."""
-    return f"{held_ms:.3f}".rstrip("0").rstrip(".") + " ms"
-
-
-def kind_group(topology: Topology) -> str:
-    """Return the inventory's group that holds the groups of links, or all nodes where there are none."""
-    return f"topology_{topology.kind}"
-
-
-def group_names(topology: Topology) -> dict[str, list[str]]:
-    """Return the inventory's group of each link, its latency in the name; none of a full mesh without any.
-
-    The name of a group has no dots: whole milliseconds, else microseconds; both ways if they differ. Of
-    hundreds of links, which nobody would read, there are none.
-    """
-    if topology.plain or len(topology.links) > _MOST_GROUPS:
-        return {}
-    found = {}
-    for one, other in topology.links:
-        there, back = topology.latency_ms.get((one, other), 0.0), topology.latency_ms.get((other, one), 0.0)
-        held = [_short(there)] + ([] if there == back else [_short(back)])
-        ends = [name.replace("-", "_") for name in (one, other)]
-        found["__".join(["link", *ends, *(held if there or back else [])])] = [one, other]
-    return found
-
-
-def _short(held_ms: float) -> str:
-    return f"{held_ms:.0f}ms" if held_ms == int(held_ms) else f"{held_ms * 1000:.0f}us"
-
-
-def host_vars(topology: Topology, name: str) -> dict[str, Any]:
-    """Return what a node's role needs of the topology; nothing of a full mesh without latency."""
-    if topology.plain:
-        return {}
-    return {
-        "testbed_neighbours": topology.neighbours[name],
-        "testbed_link_latency_ms": topology.held_ms(name),
-        "testbed_expected": topology.expected(name),
-    }
-
-
-def shared_vars(topology: Topology) -> dict[str, Any]:
-    """Return what all hosts share of it; the links of a full mesh without latency are not listed."""
-    return {
-        "testbed_topology": topology.kind,
-        "testbed_hub": topology.hub,
-        "testbed_links": [
-            {
-                "between": [one, other],
-                "latency_ms": topology.latency_ms.get((one, other), 0.0),
-                "back_ms": topology.latency_ms.get((other, one), 0.0),
-            }
-            for one, other in ([] if topology.plain else topology.links)
-        ],
-    }

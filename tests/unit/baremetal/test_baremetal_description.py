@@ -9,10 +9,10 @@ from pathlib import Path
 
 import netaddr
 import pytest
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import (
     expand,
     lab_vars,
-    parse_cluster,
     provider_vars,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system

@@ -8,7 +8,8 @@ import ipaddress
 import json
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import Cluster, expand, lab_vars
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import Cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import expand, lab_vars
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import (
     System,
     known_systems,

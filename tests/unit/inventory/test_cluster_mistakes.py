@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import (
     DEFAULT_LIMITS,
     expand,
     lab_vars,
-    parse_cluster,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.systems import read_system
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError

@@ -11,7 +11,7 @@ from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible_collections.foundation.testbed.plugins.filter.hosts import FilterModule
 from ansible_collections.foundation.testbed.plugins.inventory.cluster import InventoryModule
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import OBSERVER_CPU_WEIGHT
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import OBSERVER_CPU_WEIGHT
 
 LOCAL = Path(__file__).resolve().parents[3] / "inventories/local/cluster.yml"
 

@@ -8,18 +8,11 @@ from itertools import pairwise
 
 import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.network import graph
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
-    expand,
-    lab_vars,
-    parse_cluster,
-)
-from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import (
-    LinkSpec,
-    NetworkLatency,
-    Topology,
-    group_names,
-    lay_out,
-)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import expand, lab_vars
+from ansible_collections.foundation.testbed.plugins.plugin_utils.link_spec import LinkSpec, NetworkLatency
+from ansible_collections.foundation.testbed.plugins.plugin_utils.topology import Topology, lay_out
+from ansible_collections.foundation.testbed.plugins.plugin_utils.topology_inventory import group_names
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
 from hypothesis import given
 from hypothesis import strategies as st

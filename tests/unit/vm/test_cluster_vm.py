@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import (
     expand,
-    parse_cluster,
     provider_lab_vars,
     provider_vars,
 )

@@ -9,11 +9,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import (
-    expand,
-    parse_cluster,
-    provider_vars,
-)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster import parse_cluster
+from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hosts import expand, provider_vars
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_hypervisor import Hypervisor
 from ansible_collections.foundation.testbed.plugins.plugin_utils.cluster_vm import hypervisors
 from ansible_collections.foundation.testbed.plugins.plugin_utils.power_switches import switch_said
