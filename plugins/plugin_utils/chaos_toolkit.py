@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_activities import (
+    activity,
+    healthy_probe,
+)
+from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_words import (
     Begin,
     End,
     Surroundings,
     Unmapped,
-    activity,
-    healthy_probe,
 )
 from ansible_collections.foundation.testbed.plugins.plugin_utils.promises import HEALTHY as HEALTHY_STATE
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError, as_duration

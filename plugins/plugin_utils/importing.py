@@ -14,7 +14,7 @@ import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import not_allowed
 from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit import is_experiment, translate
-from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_activities import Surroundings
+from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_words import Surroundings
 from ansible_collections.foundation.testbed.plugins.plugin_utils.compiler import compile_plan, plan_text
 from ansible_collections.foundation.testbed.plugins.plugin_utils.saved_plan import load_plan
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import Scenario, load_scenario

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault import ClusterView
 from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit import is_experiment, translate
-from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_activities import Surroundings
+from ansible_collections.foundation.testbed.plugins.plugin_utils.chaos_toolkit_words import Surroundings
 from ansible_collections.foundation.testbed.plugins.plugin_utils.importing import Importing, compiled
 from ansible_collections.foundation.testbed.plugins.plugin_utils.scenario import SCENARIOS_DIR
 from ansible_collections.foundation.testbed.plugins.plugin_utils.validation import InputError
