@@ -12,11 +12,11 @@ import pytest
 from ansible_collections.foundation.testbed.plugins.module_utils.agent import undo
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.files import read_all, write_json
 from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _hosts_files,
     _press_unit,
     _process_markers,
     _read_only,
     clock,
-    name_service,
 )
 
 
@@ -38,7 +38,7 @@ def test_what_vanishes_or_was_never_whole_is_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("module", "folder", "read", "entry"),
     [
-        (name_service, "FOLDER", "_records", {"since_ns": 1}),
+        (_hosts_files, "FOLDER", "records", {"since_ns": 1}),
         (clock, "FOLDER", "_records", {"trace": "t"}),
         (_read_only, "FOLDER", "records", {"trace": "t"}),
         (_press_unit, "MARKERS", "records", {"name": "n"}),

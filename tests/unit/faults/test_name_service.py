@@ -18,7 +18,11 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.fault imp
     Targets,
 )
 from ansible_collections.foundation.testbed.plugins.module_utils.agent.values import read_parameters
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import name_service
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _hosts_files,
+    _lookups,
+    name_service,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,7 +62,7 @@ def resolve(hosts, name):
 
 
 def test_a_name_that_is_gone_takes_no_other_with_it():
-    composed = name_service.compose(HOSTS, [{"N2": None}])
+    composed = _hosts_files.compose(HOSTS, [{"N2": None}])
     assert resolve(composed, "n2") is None
     assert resolve(composed, "n2.example") == "10.0.0.2"
     assert resolve(composed, "n3") == "10.0.0.3"
@@ -66,16 +70,16 @@ def test_a_name_that_is_gone_takes_no_other_with_it():
 
 
 def test_a_line_without_a_name_left_goes():
-    assert name_service.compose(HOSTS, [{"n3": None}]) == HOSTS.replace("10.0.0.3 n3\n", "")
+    assert _hosts_files.compose(HOSTS, [{"n3": None}]) == HOSTS.replace("10.0.0.3 n3\n", "")
 
 
 def test_later_ones_lie_above_earlier_ones_and_leave_the_others():
-    composed = name_service.compose(HOSTS, [{"n2": "10.0.0.9", "n3": None}, {"n2": None, "n1": "10.0.0.8"}])
+    composed = _hosts_files.compose(HOSTS, [{"n2": "10.0.0.9", "n3": None}, {"n2": None, "n1": "10.0.0.8"}])
     assert [resolve(composed, f"n{i}") for i in (1, 2, 3)] == ["10.0.0.8", None, None]
 
 
 def test_no_fault_leaves_every_line_as_it_was():
-    assert name_service.compose(HOSTS, []) == HOSTS
+    assert _hosts_files.compose(HOSTS, []) == HOSTS
 
 
 NAMES = st.sampled_from(["a", "b", "c.example", "D"])
@@ -89,7 +93,7 @@ LINES = st.tuples(ADDRESSES, st.lists(NAMES, min_size=1, max_size=4)).map(
 @given(st.lists(LINES | st.just("") | st.just("# a b"), max_size=6), st.lists(TOLD, max_size=3))
 def test_every_name_is_what_the_last_fault_says_else_what_it_was(lines, told):
     base = "".join(f"{line}\n" for line in lines)
-    composed = name_service.compose(base, told)
+    composed = _hosts_files.compose(base, told)
     for name in ("a", "b", "c.example", "D"):
         said = [one[name] for one in told if name in one]
         assert resolve(composed, name) == (said[-1] if said else resolve(base, name))
@@ -169,13 +173,13 @@ def test_sources(nsswitch, found):
 
 def test_answers_are_addresses_once():
     output = "10.0.0.2 STREAM n2\n10.0.0.2 DGRAM\n10.0.0.2 RAW\n"
-    assert name_service.parse_answers(output) == ["10.0.0.2"]
-    assert name_service.parse_answers("") == []
+    assert _lookups.parse_answers(output) == ["10.0.0.2"]
+    assert _lookups.parse_answers("") == []
 
 
 def test_real_lookups_come_from_a_fresh_process():
-    assert name_service.lookups(["127.0.0.1"]) == {"127.0.0.1": ["127.0.0.1"]}
-    assert name_service.lookups([]) == {}
+    assert _lookups.look_up(["127.0.0.1"]) == {"127.0.0.1": ["127.0.0.1"]}
+    assert _lookups.look_up([]) == {}
 
 
 MOUNTINFO = r"""20 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -201,10 +205,10 @@ def fault(monkeypatch):
     def made(names, before, during, dns=False, hosts=HOSTS):
         program = {"names": names, "dns": dns}
         one = name_service.FAULT(Context("r", "f", program, 0, 0, True))
-        monkeypatch.setattr(name_service, "_records", list)
-        monkeypatch.setattr(name_service, "_base", lambda: hosts)
-        monkeypatch.setattr(name_service, "lookups", lambda asked, *_: {n: before.get(n) for n in asked})
-        monkeypatch.setattr(one, "_present", lambda: True)
+        monkeypatch.setattr(_hosts_files, "records", list)
+        monkeypatch.setattr(_hosts_files, "base", lambda: hosts)
+        monkeypatch.setattr(_lookups, "look_up", lambda asked, *_: {n: before.get(n) for n in asked})
+        monkeypatch.setattr(_hosts_files, "shown", lambda *_: True)
         one.undo()
         one.running = Mock(done=lambda: True, answers=lambda: during)
         return one
@@ -254,15 +258,15 @@ def test_names_have_to_resolve_as_before_also_where_lookups_were_slow(
 ):
     one = fault({"n2": None}, {"n2": before}, {"n2": []})
     monkeypatch.setattr(name_service, "RECOVERY_S", 0.0)
-    monkeypatch.setattr(name_service, "lookups", lambda asked, *_: dict.fromkeys(asked, after))
+    monkeypatch.setattr(_lookups, "look_up", lambda asked, *_: dict.fromkeys(asked, after))
     assert one._recovered() is well
-    assert name_service.as_before({}, {})
-    assert not name_service.as_before({"x.org": None}, {"x.org": []})
+    assert _lookups.as_before({}, {})
+    assert not _lookups.as_before({"x.org": None}, {"x.org": []})
 
 
 def test_a_lookup_that_is_ended_is_no_answer(monkeypatch):
-    monkeypatch.setattr(name_service.subprocess, "Popen", partial(_slow, subprocess.Popen))
-    assert name_service.lookups(["n2"], 0.05) == {"n2": None}
+    monkeypatch.setattr(_lookups.subprocess, "Popen", partial(_slow, subprocess.Popen))
+    assert _lookups.look_up(["n2"], 0.05) == {"n2": None}
 
 
 def _slow(popen, _command, **more):
@@ -272,4 +276,4 @@ def _slow(popen, _command, **more):
 @given(st.lists(LINES | st.just("# a b"), max_size=6), NAMES)
 def test_addresses_in_a_hosts_file_begin_with_what_glibc_finds(lines, name):
     hosts = "".join(f"{line}\n" for line in lines)
-    assert next(iter(name_service.addresses_in(hosts, name)), None) == resolve(hosts, name)
+    assert next(iter(_lookups.addresses_in(hosts, name)), None) == resolve(hosts, name)
