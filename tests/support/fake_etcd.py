@@ -41,7 +41,7 @@ class FakeEtcd:
         self.past: dict[int, dict[str, dict[str, Any]]] = {1: {}}
         self.log: list[list[dict[str, Any]]] = []
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self._failing: list[tuple[str, Exception]] = []
+        self.failing: list[tuple[str, Exception]] = []
         self.delay_s = 0.0
         self.compacted, self._granted = 0, 0
         self._news, self._cut = asyncio.Event(), False
@@ -49,13 +49,13 @@ class FakeEtcd:
     async def ask(self, path: str, body: dict[str, Any], timeout_s: float, writes: bool) -> dict[str, Any]:
         self.asked.append((path, body))
         await asyncio.sleep(self.delay_s)
-        if self._failing and self._failing[0][0] in mentioned(path, body):
-            raise self._failing.pop(0)[1]
+        if self.failing and self.failing[0][0] in mentioned(path, body):
+            raise self.failing.pop(0)[1]
         return getattr(self, f"_{path.rsplit('/', 1)[-1]}")(body)
 
     def fail(self, error: Exception, what: str = "") -> None:
         """Let the next request that mentions `what` in its path or its keys end in an error, nothing done."""
-        self._failing.append((what, error))
+        self.failing.append((what, error))
 
     def _header(self, **more: Any) -> dict[str, Any]:
         return {"header": {"revision": str(self.revision)}, **more}

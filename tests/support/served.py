@@ -37,6 +37,7 @@ async def serving(module: Any, etcd: FakeEtcd, **settings: Any) -> AsyncIterator
             while not _is_well((await ask("GET", "/v1/status")).body):
                 await asyncio.sleep(0.001)
             yield ask
+            assert not etcd.failing, f"nothing met {etcd.failing}"
         finally:
             for task in tasks:
                 task.cancel()

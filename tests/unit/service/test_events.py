@@ -64,6 +64,7 @@ def test_a_publisher_asks_again_where_the_store_does_not_answer(monkeypatch):
         later = Publisher("service", "n1")
         await going_on(later, etcd)
         await recorded(etcd, later, "c")
+        assert not etcd.failing
         return held(etcd)
 
     assert asyncio.run(go()) == ["a", "b", "c"]
