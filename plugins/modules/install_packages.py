@@ -47,8 +47,8 @@ EXAMPLES = r"""
     dest: /opt/foundation/foundation.zip
     sources:
       - src: "{{ role_path }}/files/foundation_service"
-      - src: "{{ role_path }}/../etcd/files/client.py"
-        name: etcd_client.py
+      - src: "{{ role_path }}/../etcd/files/client_errors.py"
+        name: etcd_errors.py
 """
 
 RETURN = r"""

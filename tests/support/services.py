@@ -12,11 +12,11 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 def on_path() -> None:
-    """Make testbed_service, foundation_service, mabeam_service, etcd_keeper and etcd_client importable."""
+    """Make testbed_service, foundation_service, mabeam_service, etcd_keeper and etcd_errors importable."""
     for folder in (ROLES / f"{role}/files" for role in ("etcd", "service", "foundation", "mabeam")):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
-    if "etcd_client" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("etcd_client", ROLES / "etcd/files/client.py")
-        sys.modules["etcd_client"] = module = importlib.util.module_from_spec(spec)
+    if "etcd_errors" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("etcd_errors", ROLES / "etcd/files/client_errors.py")
+        sys.modules["etcd_errors"] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

@@ -2,104 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """etcd 3.4 through its JSON gateway: the operations of a load, and the questions a node asks its own member.
 
-Operations need python3-aiohttp; the questions need the standard library only. Nothing here retries: one
+Operations need python3-httptools; the questions need the standard library only. Nothing here retries: one
 invocation is one request to one member.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import http.client
 import json
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
+
+from ansible_collections.foundation.testbed.roles.etcd.files.client_errors import CERTAIN, error_of_message
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import (
+    Completion,
+    NoAnswer,
+    StickyClient,
+    place_of,
+)
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import (
+    event_loop_policy as event_loop_policy,
+)
 
 CLIENT_PORT = 2379
 PEER_TIMEOUT_S = 0.25
 """Seconds that another member is given to tell its revision: a cut one must not hold up the question."""
 PEERS_FOR_S = 10.0
 """Seconds for which the addresses of the other members are taken as known."""
-PATHS = ("/v3/kv/range", "/v3/kv/put", "/v3/kv/txn")
-CONNECT_SHARE = 0.8
-"""Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
-
-CERTAIN = {
-    # before the request left
-    "refused": "nobody listened",
-    "unreachable": "no connection came about",
-    # answers that etcd 3.4 gives before it proposes, or when the log did not take the proposal
-    "no-leader": "the member refused before it handled the request",
-    "dropped": "raft refused the proposal",
-    "overloaded": "too far behind in applying; refused before proposing",
-    "too-large": "refused before proposing",
-    "not-capable": "refused before it handled the request",
-    "learner": "refused before it handled the request",
-    # every member refuses it alike when it is applied
-    "no-space": "the quota is used up",
-}
-"""Errors after which a write has certainly no effect, and why. All others are indeterminate."""
-
-MESSAGES = {
-    "etcdserver: no leader": "no-leader",
-    "raft proposal dropped": "dropped",
-    "etcdserver: too many requests": "overloaded",
-    "etcdserver: request is too large": "too-large",
-    "etcdserver: not capable": "not-capable",
-    "etcdserver: rpc not supported for learner": "learner",
-    "etcdserver: mvcc: database space exceeded": "no-space",
-    "etcdserver: leader changed": "leader-changed",
-    "etcdserver: server stopped": "stopped",
-    "context deadline exceeded": "server-timeout",
-    "context canceled": "cancelled",
-}
-
-
-def event_loop_policy() -> Any:
-    """Return uvloop's, with which an operation costs a quarter less; where there is none, asyncio's own."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.DefaultEventLoopPolicy()
-    return uvloop.EventLoopPolicy()
-
-
-class Completion(NamedTuple):
-    """What became of one operation: `type` is ok, fail (certainly no effect) or info (indeterminate)."""
-
-    type: str
-    value: Any
-    error: str | None
-    node: str
 
 
 def classify(f: str, error: str) -> str:
     """Return fail or info for an operation that got `error` instead of an answer; when in doubt, info."""
     return "fail" if f == "read" or error in CERTAIN else "info"
-
-
-def error_of_message(message: str) -> str:
-    """Return a short word for an error message of etcd; a word that is not in CERTAIN when it is unknown."""
-    if message.startswith("etcdserver: request timed out"):
-        return "server-timeout"
-    return MESSAGES.get(message, "server-error")
-
-
-def error_of_exception(error: BaseException) -> str:
-    """Return a short word for an exception of aiohttp, told apart by whether the request can have left."""
-    names = {cls.__name__ for cls in type(error).__mro__}
-    if "ClientConnectorError" in names:
-        cause = getattr(error, "os_error", None)
-        return "refused" if isinstance(cause, ConnectionRefusedError) else "unreachable"
-    if "ServerTimeoutError" in names:  # of connecting: the client sets no time-out for reading alone
-        return "unreachable"
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return "timeout"
-    return "connection-lost"
 
 
 def encode(value: Any) -> str:
@@ -141,49 +79,6 @@ def answer_of(f: str, value: Any, status: int, text: str, node: str) -> Completi
     return Completion("ok", value, None, node)
 
 
-def url_of(address: str, port: int = CLIENT_PORT) -> str:
-    """Return the base URL of a member; an address may bring its own port."""
-    return f"http://{address}" if ":" in address else f"http://{address}:{port}"
-
-
-class StickyClient:
-    """HTTP to one of some nodes: sticks to one, and moves on when told that it gave no answer."""
-
-    def __init__(self, nodes: Iterable[str], timeout_s: float) -> None:
-        import aiohttp  # type: ignore[import-not-found, unused-ignore]
-
-        self._aiohttp, self._nodes = aiohttp, list(nodes)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=timeout_s * CONNECT_SHARE)
-        self._session: Any = None
-        self.no_answer = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
-
-    @property
-    def node(self) -> str:
-        """Name the node that will be asked next."""
-        return self._nodes[0]
-
-    async def exchange(self, method: str, url: Any, **request: Any) -> tuple[int, str]:
-        """Return the status and the text of the answer to one request; raises one of `no_answer`."""
-        if self._session is None:
-            connector = self._aiohttp.TCPConnector(limit=0, use_dns_cache=False)
-            jar = self._aiohttp.DummyCookieJar()
-            self._session = self._aiohttp.ClientSession(
-                connector=connector, cookie_jar=jar, timeout=self._timeout
-            )
-        async with self._session.request(method, url, allow_redirects=False, **request) as response:
-            return response.status, await response.text()
-
-    def leave(self, node: str) -> None:
-        """Ask another node next, unless that is so already."""
-        if node == self._nodes[0]:
-            self._nodes.append(self._nodes.pop(0))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
-
 class Client(StickyClient):
     """A client of some members.
 
@@ -191,12 +86,7 @@ class Client(StickyClient):
     """
 
     def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
-        from yarl import URL  # type: ignore[import-not-found, unused-ignore]
-
-        super().__init__(endpoints, timeout_s)
-        self._urls = {
-            (node, path): URL(url_of(address) + path) for node, address in endpoints.items() for path in PATHS
-        }
+        super().__init__(endpoints, CLIENT_PORT, timeout_s)
         self._serializable = bool(options.get("serializable_reads", False))
 
     async def invoke(self, f: str, key: str, value: Any) -> Completion:
@@ -204,11 +94,10 @@ class Client(StickyClient):
         node = self.node
         path, body = request_of(f, key, value, self._serializable)
         try:
-            status, text = await self.exchange("POST", self._urls[node, path], data=json.dumps(body))
+            status, text = await self.exchange(node, "POST", path, body)
             done = answer_of(f, value, status, text, node)
-        except self.no_answer as error:
-            word = error_of_exception(error)
-            done = Completion(classify(f, word), value, word, node)
+        except NoAnswer as error:
+            done = Completion(classify(f, error.word), value, error.word, node)
         if done.error not in (None, "mismatch"):
             self.leave(node)
         return done
@@ -219,8 +108,7 @@ ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.
 
 
 def _ask(address: str, timeout_s: float, path: str, body: str | None = None) -> dict[str, Any]:
-    host, _, port = address.partition(":")
-    connection = http.client.HTTPConnection(host, int(port or CLIENT_PORT), timeout=max(timeout_s, 0.05))
+    connection = http.client.HTTPConnection(*place_of(address, CLIENT_PORT), timeout=max(timeout_s, 0.05))
     try:
         connection.request("GET" if body is None else "POST", path, body)
         answer: dict[str, Any] = json.loads(connection.getresponse().read())

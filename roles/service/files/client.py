@@ -2,37 +2,31 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the clients of the testbed's own services share: one invocation is one request to one node, once.
 
-Operations need python3-aiohttp; the questions that a node asks itself need the standard library only.
+Operations need python3-httptools; the questions that a node asks itself need the standard library only.
 """
 
 from __future__ import annotations
 
-import functools
 import http.client
 import json
 from typing import Any, NamedTuple
 
-from ansible_collections.foundation.testbed.roles.etcd.files.client import (
-    CERTAIN,
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import (
+    NEVER_SENT,
+    NoAnswer,
     StickyClient,
-    error_of_exception,
+    place_of,
 )
-from ansible_collections.foundation.testbed.roles.etcd.files.client import (
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import (
+    Completion as Completion,
+)
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import (
     event_loop_policy as event_loop_policy,
 )
 
 PROBLEM = "urn:foundation:problem:"
 UNTOLD = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
 """What is raised where a node gives no answer, or another than was expected."""
-
-
-class Completion(NamedTuple):
-    """What became of one operation: `type` is ok, fail (certainly no effect) or info (indeterminate)."""
-
-    type: str
-    value: Any
-    error: str | None
-    node: str
 
 
 class Request(NamedTuple):
@@ -49,19 +43,6 @@ def name_of(key: str) -> str:
     return key.replace("/", ":")
 
 
-def url_of(address: str, port: int) -> str:
-    """Return the base URL of a node; an address may bring its own port."""
-    return f"http://{address}" if ":" in address else f"http://{address}:{port}"
-
-
-@functools.lru_cache(maxsize=4096)
-def parsed(url: str) -> Any:
-    """Return a URL as aiohttp takes it: to read it anew each time is a fifth of what an operation costs."""
-    from yarl import URL  # type: ignore[import-not-found, unused-ignore]
-
-    return URL(url)
-
-
 def kind_of(body: Any) -> str:
     """Return the type of a problem document."""
     return str(body["type"]).removeprefix(PROBLEM)
@@ -69,7 +50,7 @@ def kind_of(body: Any) -> str:
 
 def no_effect(reads: bool, error: str, status: int = 0) -> bool:
     """Whether an operation that got this instead of a success has certainly changed nothing."""
-    return reads or error in CERTAIN or status == 503 or 400 <= status < 500
+    return reads or error in NEVER_SENT or status == 503 or 400 <= status < 500
 
 
 class ServiceClient(StickyClient):
@@ -80,9 +61,8 @@ class ServiceClient(StickyClient):
     """Errors that answer the question: no reason to move on."""
 
     def __init__(self, endpoints: dict[str, str], timeout_s: float, options: dict[str, Any]) -> None:
-        super().__init__(endpoints, timeout_s)
+        super().__init__(endpoints, self.port, timeout_s)
         self.options = options
-        self._urls = {node: url_of(address, self.port) for node, address in endpoints.items()}
 
     def request(self, f: str, key: str, value: Any) -> Request:
         """Return the request of an operation."""
@@ -99,13 +79,11 @@ class ServiceClient(StickyClient):
     async def invoke(self, f: str, key: str, value: Any) -> Completion:
         """Send one operation to one node, once."""
         node, asked = self.node, self.request(f, key, value)
-        body = {} if asked.body is None else {"json": asked.body}
-        url = parsed(self._urls[node] + asked.path)
         try:
-            status, text = await self.exchange(asked.method, url, params=asked.query, **body)
+            status, text = await self.exchange(node, *asked)
             done = self.answered(f, key, value, status, text, node)
-        except self.no_answer as error:
-            done = self.unanswered(f, value, error_of_exception(error), node)
+        except NoAnswer as error:
+            done = self.unanswered(f, value, error.word, node)
         if done.error is not None and done.error not in self.negative:
             self.leave(node)
         return done
@@ -113,8 +91,7 @@ class ServiceClient(StickyClient):
 
 def ask(address: str, port: int, path: str, timeout_s: float) -> dict[str, Any]:
     """Ask a node something; raises one of UNTOLD."""
-    host, _, own_port = address.partition(":")
-    connection = http.client.HTTPConnection(host, int(own_port or port), timeout=timeout_s)
+    connection = http.client.HTTPConnection(*place_of(address, port), timeout=timeout_s)
     try:
         connection.request("GET", path)
         answer: dict[str, Any] = json.loads(connection.getresponse().read())

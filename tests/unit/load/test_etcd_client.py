@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.foundation.testbed.plugins.module_utils.load.clients import load_client
+from ansible_collections.foundation.testbed.roles.etcd.files.client_http import NoAnswer
 
 FOLDER = Path(__file__).parents[3] / "roles/etcd"
 etcd = load_client(FOLDER / "files/client.py")
@@ -56,28 +57,17 @@ def test_doubtful_errors_are_indeterminate_for_writes_only(message, word):
     assert etcd.answer_of("read", None, 503, body(message), "n1") == ("fail", None, word, "n1")
 
 
-class ClientConnectorError(Exception):
-    def __init__(self, os_error):
-        self.os_error = os_error
-
-
-class ServerTimeoutError(asyncio.TimeoutError):
-    pass
-
-
 @pytest.mark.parametrize(
-    ("error", "word", "write"),
+    ("word", "write"),
     [
-        (ClientConnectorError(ConnectionRefusedError()), "refused", "fail"),
-        (ClientConnectorError(OSError(113, "no route")), "unreachable", "fail"),
-        (ServerTimeoutError(), "unreachable", "fail"),
-        (TimeoutError(), "timeout", "info"),
-        (ConnectionResetError(), "connection-lost", "info"),
-        (BrokenPipeError(), "connection-lost", "info"),
+        ("refused", "fail"),
+        ("unreachable", "fail"),
+        ("timeout", "info"),
+        ("connection-lost", "info"),
+        ("bad-answer", "info"),
     ],
 )
-def test_exceptions(error, word, write):
-    assert etcd.error_of_exception(error) == word
+def test_only_what_never_left_has_certainly_no_effect(word, write):
     assert (etcd.classify("write", word), etcd.classify("cas", word)) == (write, write)
     assert etcd.classify("read", word) == "fail"
 
@@ -240,20 +230,13 @@ def test_questions_to_a_member_that_hangs(cluster):
     assert time.monotonic() - began < 2
 
 
-class Aiohttp:
-    ClientError = OSError
-    ClientTimeout = staticmethod(lambda **_: None)
-
-
-def test_failover_moves_on_only_from_the_member_that_did_not_answer(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "aiohttp", Aiohttp)
-    monkeypatch.setitem(__import__("sys").modules, "yarl", type("Yarl", (), {"URL": str}))
+def test_failover_moves_on_only_from_the_member_that_did_not_answer():
     client = etcd.Client({"n1": "192.0.2.1", "n2": "192.0.2.2"}, 1.0, {})
-    answers = [ClientRefused(), json.dumps(HEADER), json.dumps({**HEADER, "succeeded": False})]
+    answers = [NoAnswer("connection-lost"), json.dumps(HEADER), json.dumps({**HEADER, "succeeded": False})]
     asked = []
 
-    async def exchange(_method, url, **_request):
-        asked.append(url)
+    async def exchange(node, method, path, _body):
+        asked.append((node, method, path))
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -266,9 +249,7 @@ def test_failover_moves_on_only_from_the_member_that_did_not_answer(monkeypatch)
         ("ok", None, "n2"),
         ("fail", "mismatch", "n2"),
     ]
-    assert asked[0] == "http://192.0.2.1:2379/v3/kv/put"
+    assert asked == [
+        (node, "POST", f"/v3/kv/{what}") for node, what in (("n1", "put"), ("n2", "put"), ("n2", "txn"))
+    ]
     assert client.node == "n2"
-
-
-class ClientRefused(OSError):
-    """Not a ConnectionError of connecting, so nothing says that the request stayed here."""

@@ -19,7 +19,7 @@ def archive(name):
     sources = {
         "testbed_service": ROLES_DIR / "service/files/testbed_service",
         f"{name}_service": ROLES_DIR / f"{name}/files/{name}_service",
-        "etcd_client.py": ROLES_DIR / "etcd/files/client.py",
+        "etcd_errors.py": ROLES_DIR / "etcd/files/client_errors.py",
     }
     return packed(
         {

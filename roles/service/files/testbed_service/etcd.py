@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-from etcd_client import CERTAIN, error_of_exception, error_of_message
+from etcd_errors import CERTAIN, error_of_message
 
 LEASE_NOT_FOUND = "etcdserver: requested lease not found"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
@@ -52,6 +52,13 @@ def failure(word: str, writes: bool) -> StoreError:
     return Refused(word) if not writes or word in CERTAIN else Indeterminate(word)
 
 
+def word_of(error: BaseException) -> str:
+    """Return a short word for an exception of aiohttp, told apart by whether the request can have left."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "refused" if isinstance(error.os_error, ConnectionRefusedError) else "unreachable"
+    return "timeout" if isinstance(error, TimeoutError) else "connection-lost"
+
+
 def failure_of(message: str, writes: bool) -> StoreError:
     """Return the error for a message of etcd."""
     if message == LEASE_NOT_FOUND:
@@ -89,7 +96,7 @@ class Gateway:
             async with self.session.post(url, data=json.dumps(body), timeout=timeout) as response:
                 status, text = response.status, await response.text()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise failure(error_of_exception(error), writes) from error
+            raise failure(word_of(error), writes) from error
         try:
             answer: dict[str, Any] = json.loads(text)
             if status == 200 and "error" not in answer:
