@@ -30,7 +30,13 @@ from ansible_collections.foundation.testbed.plugins.module_utils.agent.values im
     text,
     whole,
 )
-from ansible_collections.foundation.testbed.plugins.module_utils.faults import _load, _press, _press_unit
+from ansible_collections.foundation.testbed.plugins.module_utils.faults import (
+    _load,
+    _press,
+    _press_descriptors,
+    _press_oom,
+    _press_unit,
+)
 from ansible_collections.foundation.testbed.plugins.module_utils.faults._process_words import unit
 
 PRESSES: Mapping[str, type[_press.Press]] = {
@@ -38,8 +44,8 @@ PRESSES: Mapping[str, type[_press.Press]] = {
     "cpu": _press.CpuPress,
     "io": _press.IoPress,
     "pids": _press.PidsPress,
-    "descriptors": _press_unit.DescriptorPress,
-    "oom": _press_unit.OomPress,
+    "descriptors": _press_descriptors.DescriptorPress,
+    "oom": _press_oom.OomPress,
 }
 # Which parameters a resource knows, and what they are where they are not given.
 KNOWN: Mapping[str, Mapping[str, Any]] = {
