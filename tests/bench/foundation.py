@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
 
 from ansible_collections.foundation.testbed.tests.bench.lab import HERE, must, new_lab, say
 from ansible_collections.foundation.testbed.tests.integration.support import ROOT, Lab, record
@@ -17,6 +22,8 @@ CRITERIA = {
     "error_rate": "<= 0.01",
     "throughput": ">= 1000",
 }
+TAKEN = 0.35
+SLICES_S = 0.004
 
 
 def main(times: int = 5) -> None:
@@ -25,7 +32,9 @@ def main(times: int = 5) -> None:
     must(lab, "provision")
     must(lab, "deploy")
     at_rest(lab)
-    loaded(lab, times)
+    loaded(lab, times, "foundation at 1,000/s")
+    with slowed(TAKEN):
+        loaded(lab, 3, f"the same with {TAKEN:.0%} of the processors taken")
     must(lab, "destroy")
 
 
@@ -37,7 +46,7 @@ def at_rest(lab: Lab, count: int = 20) -> None:
     say("foundation at rest: a lookup across nodes", found["lookup_ms"], "ms", "<= 20")
 
 
-def loaded(lab: Lab, times: int) -> None:
+def loaded(lab: Lab, times: int, what: str) -> None:
     """S8.4, as its report states it."""
     found: dict[str, list[float]] = {name: [] for name in CRITERIA}
     units = dict.fromkeys(CRITERIA, "")
@@ -50,4 +59,31 @@ def loaded(lab: Lab, times: int) -> None:
                 found[criterion["name"]].append(criterion["actual"])
                 units[criterion["name"]] = criterion["unit"]
     for name, values in found.items():
-        say(f"foundation at 1,000/s: {name}", values, units[name], CRITERIA[name])
+        say(f"{what}: {name}", values, units[name], CRITERIA[name])
+
+
+@contextlib.contextmanager
+def slowed(share: float) -> Iterator[None]:
+    """Take a share of each processor from everything else, as on a machine that is so much slower."""
+    takers = [
+        multiprocessing.Process(target=_take, args=(processor, share, os.getpid()), daemon=True)
+        for processor in os.sched_getaffinity(0)
+    ]
+    for taker in takers:
+        taker.start()
+    try:
+        yield
+    finally:
+        for taker in takers:
+            taker.terminate()
+            taker.join()
+
+
+def _take(processor: int, share: float, parent: int) -> None:
+    os.sched_setaffinity(0, {processor})
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    while os.getppid() == parent:
+        end_s = time.monotonic() + SLICES_S * share
+        while time.monotonic() < end_s:
+            pass
+        time.sleep(SLICES_S * (1 - share))
