@@ -4,7 +4,8 @@
 
 asyncio's own connections with the parser of python3-httptools, which is imported when a client is made: a
 generator takes half the processor time that it takes through aiohttp. HTTP/1.1 without TLS, one request at a
-time on a connection, no redirects, no cookies, nothing sent twice.
+time on a connection, no redirects, no cookies, nothing sent twice. An answer has a length or comes in chunks:
+one that ends with its connection counts as lost.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any, NamedTuple, Optional
 
 CONNECT_SHARE = 0.8
 """Share of the time-out in which the connection must stand; after it the request was certainly never sent."""
+IDLE_S = 15.0
+"""Seconds after which an idle connection is closed: one whose end was lost would take a request with it."""
 NEVER_SENT = frozenset({"refused", "unreachable"})
 """Reasons without an answer after which the request has certainly not left."""
 
 
 def event_loop_policy() -> Any:
-    """Return uvloop's, with which an operation costs a quarter less; where there is none, asyncio's own."""
+    """Return uvloop's, with which an operation costs less; where there is none, asyncio's own."""
     try:
         import uvloop
     except ImportError:
@@ -59,6 +62,8 @@ class _Connection(asyncio.Protocol):
         self._answer: Any = None
         self._transport: Any = None
         self._keeps_alive = True
+        self._loop = asyncio.get_running_loop()
+        self._used_s, self._ageing = self._loop.time(), None  # type: float, Optional[asyncio.TimerHandle]
 
     @property
     def usable(self) -> bool:
@@ -68,12 +73,20 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = transport
+        self._age()
+
+    def _age(self) -> None:
+        """Close it after `IDLE_S` without a request."""
+        left_s = IDLE_S if self._waits() else self._used_s + IDLE_S - self._loop.time()
+        if left_s > 0:
+            self._ageing = self._loop.call_later(left_s, self._age)
+        else:
+            self.close()
 
     async def ask(self, request: bytes, until_s: float) -> tuple[int, bytes]:
         """Send a request; return status and body of its answer, or raise NoAnswer at the loop's `until_s`."""
-        loop = asyncio.get_running_loop()
-        self._answer, self._body = loop.create_future(), []
-        timer = loop.call_at(until_s, self._end, "timeout")
+        self._answer, self._body = self._loop.create_future(), []
+        timer = self._loop.call_at(until_s, self._end, "timeout")
         self._transport.write(request)
         try:
             status, body = await self._answer
@@ -83,7 +96,7 @@ class _Connection(asyncio.Protocol):
             raise
         finally:
             timer.cancel()
-            self._answer = None
+            self._answer, self._used_s = None, self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of an answer."""
@@ -113,6 +126,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, _error: Optional[Exception]) -> None:
         """End the request that waits."""
+        if self._ageing is not None:
+            self._ageing.cancel()
         self._end("connection-lost")
 
     def _end(self, word: str) -> None:
@@ -165,11 +180,14 @@ class StickyClient:
     async def _connected(self, host: str, port: int) -> _Connection:
         connecting = asyncio.get_running_loop().create_connection(self._new_connection, host, port)
         try:
-            return (await asyncio.wait_for(connecting, self._timeout_s * CONNECT_SHARE))[1]
+            connection = (await asyncio.wait_for(connecting, self._timeout_s * CONNECT_SHARE))[1]
         except ConnectionRefusedError:
             raise NoAnswer("refused") from None
         except (OSError, asyncio.TimeoutError):
             raise NoAnswer("unreachable") from None
+        if not connection.usable:  # it ended before anything was sent
+            raise NoAnswer("unreachable")
+        return connection
 
     def leave(self, node: str) -> None:
         """Ask another node next, unless that is so already."""
@@ -177,7 +195,7 @@ class StickyClient:
             self._nodes.append(self._nodes.pop(0))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections on which nobody waits."""
         for idle in self._idle.values():
             while idle:
                 idle.pop().close()
