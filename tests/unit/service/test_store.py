@@ -7,10 +7,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
 import pytest
 from ansible_collections.foundation.testbed.tests.support.fake_etcd import FakeEtcd
 from testbed_service.batch import create, get
-from testbed_service.etcd import Indeterminate, LeaseNotFound, Refused, failure, failure_of
+from testbed_service.etcd import Indeterminate, LeaseNotFound, Refused, failure, failure_of, word_of
 from testbed_service.mode import Limits
 from testbed_service.store import NoMajority, Store
 
@@ -111,3 +112,19 @@ def test_without_a_majority_nothing_is_sent_and_a_proof_lets_it_through_again():
 )
 def test_in_doubt_it_is_in_doubt(error, kind):
     assert type(error) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "word", "of_a_write"),
+    [
+        (aiohttp.ClientConnectorError(None, ConnectionRefusedError()), "refused", Refused),
+        (aiohttp.ClientConnectorError(None, OSError(113, "no route")), "unreachable", Refused),
+        (aiohttp.ServerDisconnectedError(), "connection-lost", Indeterminate),
+        (ConnectionResetError(), "connection-lost", Indeterminate),
+        (TimeoutError(), "timeout", Indeterminate),
+    ],
+)
+def test_only_a_request_that_never_left_has_certainly_done_nothing(error, word, of_a_write):
+    assert word_of(error) == word
+    assert type(failure(word_of(error), True)) is of_a_write
+    assert type(failure(word_of(error), False)) is Refused
