@@ -23,7 +23,8 @@ CRITERIA = {
     "throughput": ">= 1000",
 }
 TAKEN = 0.35
-SLICES_S = 0.004
+"""Share of each processor that is taken away in the second half of the bench, in turns of `TURN_S`."""
+TURN_S = 0.004
 
 
 def main(times: int = 5) -> None:
@@ -65,25 +66,28 @@ def loaded(lab: Lab, times: int, what: str) -> None:
 @contextlib.contextmanager
 def slowed(share: float) -> Iterator[None]:
     """Take a share of each processor from everything else, as on a machine that is so much slower."""
+    processors = os.sched_getaffinity(0)
     takers = [
-        multiprocessing.Process(target=_take, args=(processor, share, os.getpid()), daemon=True)
-        for processor in os.sched_getaffinity(0)
+        multiprocessing.Process(target=_take, args=(share, os.getpid()), daemon=True) for _ in processors
     ]
-    for taker in takers:
-        taker.start()
     try:
+        for taker, processor in zip(takers, processors, strict=True):
+            taker.start()
+            os.sched_setaffinity(taker.pid, {processor})
+            os.sched_setscheduler(taker.pid, os.SCHED_FIFO, os.sched_param(1))
         yield
+        if not all(taker.is_alive() for taker in takers):
+            raise SystemExit("not all of the share was taken to the end")
     finally:
         for taker in takers:
-            taker.terminate()
-            taker.join()
+            if taker.pid is not None:
+                taker.terminate()
+                taker.join()
 
 
-def _take(processor: int, share: float, parent: int) -> None:
-    os.sched_setaffinity(0, {processor})
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+def _take(share: float, parent: int) -> None:
     while os.getppid() == parent:
-        end_s = time.monotonic() + SLICES_S * share
+        end_s = time.monotonic() + TURN_S * share
         while time.monotonic() < end_s:
             pass
-        time.sleep(SLICES_S * (1 - share))
+        time.sleep(TURN_S * (1 - share))
