@@ -63,7 +63,7 @@ class _Connection(asyncio.Protocol):
         self._transport: Any = None
         self._keeps_alive = True
         self._loop = asyncio.get_running_loop()
-        self._used_s, self._ageing = self._loop.time(), None  # type: float, Optional[asyncio.TimerHandle]
+        self._used_s, self._ageing = 0.0, None  # type: float, Optional[asyncio.TimerHandle]
 
     @property
     def usable(self) -> bool:
@@ -73,7 +73,6 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = transport
-        self._age()
 
     def _age(self) -> None:
         """Close it after `IDLE_S` without a request."""
@@ -90,13 +89,16 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
         try:
             status, body = await self._answer
-            return status, body
         except BaseException:  # cancelled as well: an answer may still come, so that it serves nobody else
             self.close()
             raise
         finally:
             timer.cancel()
-            self._answer, self._used_s = None, self._loop.time()
+            self._answer = None
+        self._used_s = self._loop.time()
+        if self._ageing is None:
+            self._age()
+        return status, body
 
     def data_received(self, data: bytes) -> None:
         """Take a part of an answer."""
